@@ -1,0 +1,83 @@
+"""Every bound of the product with its reason. What an operator may set has its default here; relations are asserted below.
+
+Sizes are bytes, durations seconds, `_max` and `_min` are inclusive.
+"""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# ---------------------------------------------------------------- requests
+REQUEST_BYTES_MAX = 64 * MIB  # OTLP 1.11's recommended bound, counted after decompression
+FORWARD_REQUEST_BYTES_MAX = 4 * MIB  # a Collector's receiver and grpc's default take no more
+EXPORT_REQUEST_BYTES_MAX = 4 * MIB  # most backends sit at grpc's default
+EXPORT_REQUEST_SPANS = 8192  # the Collector's batch size
+EXPORT_LINGER = 0.2  # the Collector's batch timeout: what is kept leaves within this time
+RESPONSE_BYTES_MAX = 4 * MIB  # OTLP: responses are bounded too
+MESSAGE_CHARS_MAX = 1024  # error texts towards clients and in logs
+FIELD_NESTING_MAX = 100  # groups within groups when skipping an unknown field; protobuf's own bound
+SPAN_BYTES_MAX = REQUEST_BYTES_MAX
+
+# ---------------------------------------------------------------- the load balancer
+BALANCER_BYTES_MAX = 256 * MIB  # default of all requests held between receipt and acknowledgement
+BALANCER_MEMBER_SHARE = 0.5  # one stuck sampler may hold this share of it, so that it never stops the tier
+FORWARD_IN_FLIGHT_MAX = 2  # per member: one on the wire while one is handled; the rest coalesces behind them
+FORWARD_TIMEOUT = 5.0  # one attempt; the Collector's exporter default
+AGENT_DEADLINE = 5.0  # assumed for an agent that named none
+AGENT_DEADLINE_SHARE = 0.8  # re-sending ends here, so that the error still reaches the agent before it gives up
+FORWARD_RETRY_INITIAL = 0.05  # first pause before a part is tried again
+FORWARD_RETRY_MAX = 1.0
+SILENCE_MAX = 2.0  # requests waiting and nothing answered for so long: the member is routed around
+PROBE_INTERVAL = 1.0  # how often a member that is routed around is asked whether it is back
+
+# ---------------------------------------------------------------- membership
+LEASE = 10.0
+LEASE_MIN = 1.0
+POLL = 1.0
+MEMBERS_MAX = 1000  # views are read whole; beyond this a lookup table of another kind is needed
+RING_SLOTS = 65537  # prime, as maglev asks; 65 slots a member at 1000 members
+CONSISTENT_POINTS = 1000  # per unit of weight: peak/mean 1.06 at 10 members
+WEIGHT_MAX = 100
+
+# ---------------------------------------------------------------- the sampler
+DECISION_WAIT = 30.0  # the Collector's default
+NUM_TRACES = 50_000  # the Collector's default
+DECISION_SLACK = 0.1  # a trace is decided within this time of its deadline
+DECISIONS_MAX = 1_000_000  # remembered decisions of each kind when decision_cache names no size
+DUPLICATE_WINDOW = 60.0  # how long the span ids of kept traces are remembered
+DUPLICATE_BYTES_MAX = 64 * MIB  # and in how many bytes, at DUPLICATE_SPAN_BYTES each
+BUFFER_SHARE = 0.75  # of the cgroup's or host's memory when memory_limiter names no budget
+POLICIES_MAX = 1000
+
+# ---------------------------------------------------------------- exporting
+EXPORT_TIMEOUT = 5.0
+EXPORT_IN_FLIGHT_MAX = 10  # the Collector's num_consumers
+OUTBOX_REQUESTS_MAX = 1000  # the Collector's queue_size
+RETRY_INITIAL = 5.0
+RETRY_MAX = 30.0
+RETRY_MULTIPLIER = 1.5
+RETRY_ELAPSED_MAX = 300.0
+
+# ---------------------------------------------------------------- replies and drain
+RETRY_AFTER = 1.0  # what an overloaded process asks for; Python's SDK gives up when it exceeds its 10 s budget
+RETRY_AFTER_MAX = 5.0
+DRAIN_TIMEOUT = 25.0  # Kubernetes allows 30
+DRAIN_RESERVE = 2.0  # what is undelivered so long before the end of the grace is given up, counted and named
+DRAIN_ACCEPT = 5.0  # a draining sampler accepts stragglers at most so long
+DRAIN_DELAY = 5.0  # a draining balancer goes on serving so long: endpoints take time to disappear
+RESTART_BACKOFF_INITIAL = 0.5  # a child process that dies is started again after this, doubling
+RESTART_BACKOFF_MAX = 30.0
+
+# ---------------------------------------------------------------- seen from outside
+NOTES_PER_EVENT = 5  # log lines of one event per NOTE_WINDOW; the rest is counted
+NOTE_WINDOW = 10.0
+
+assert FORWARD_REQUEST_BYTES_MAX <= REQUEST_BYTES_MAX, "our own sampler must take what a balancer forwards"
+assert EXPORT_REQUEST_BYTES_MAX <= REQUEST_BYTES_MAX
+assert REQUEST_BYTES_MAX <= BALANCER_BYTES_MAX * BALANCER_MEMBER_SHARE, "one largest request must fit an idle balancer"
+assert SILENCE_MAX < FORWARD_TIMEOUT, "silence is noticed before the attempt is given up"
+assert SILENCE_MAX < AGENT_DEADLINE * AGENT_DEADLINE_SHARE, "there is time left to go elsewhere"
+assert DRAIN_ACCEPT + DRAIN_RESERVE < DRAIN_TIMEOUT < 30
+assert POLL < LEASE / 3 and LEASE_MIN <= LEASE
+assert RETRY_AFTER <= RETRY_AFTER_MAX

@@ -1,0 +1,14 @@
+"""The wire. Nothing outside this package knows a field number.
+
+An ExportTraceServiceRequest is `repeated ResourceSpans`, so requests concatenate; a singular field given twice takes the last
+value; repeated fields append. Everything here rests on these three facts.
+
+schema      field numbers, with the messages they come from
+wire        varints, tags, lengths, skipping
+split       a request to its spans: where each stands, whose it is, in which envelope
+join        spans in their envelopes back to requests
+facts       what policies ask of spans, read without decoding them
+reply       what an OTLP client is told, in bytes
+readable    the last look before export: could a backend read this?
+otlp_json   OTLP/JSON lines for the file exporter
+"""
