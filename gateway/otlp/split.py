@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gateway.errors import MalformedRequestError
+from gateway.otlp import schema
+from gateway.otlp.wire import read_length, read_tag, skip
+
 
 class Envelope(NamedTuple):
     """What spans stand in, as raw protobuf fields exactly as they came. Equal envelopes may share one ResourceSpans."""
@@ -12,14 +16,9 @@ class Envelope(NamedTuple):
     scope: bytes  # every field of ScopeSpans but spans: scope, schema_url, unknown ones
 
 
-class SpanAt(NamedTuple):
-    """One valid span. `request[start:stop]` is the field with its tag and length, `request[body:stop]` the Span message."""
-
-    trace_id: bytes
-    span_id: bytes
-    start: int
-    body: int
-    stop: int
+SpanAt = tuple[bytes, bytes, int, int, int]
+"""One valid span: (trace_id, span_id, start, body, stop). `request[start:stop]` is the field with its tag and length,
+`request[body:stop]` the Span message. A bare tuple: there is one per span."""
 
 
 class Scope(NamedTuple):
@@ -42,6 +41,111 @@ def split(request: bytes) -> Split:
     """Walk the request once. Raises MalformedRequestError (with the byte offset) if its framing cannot be read.
 
     A span whose trace id is not 16 bytes or is zero, or whose span id is not 8 bytes or is zero, is left out and counted
-    (OTLP S-10). Runs of scopes keep their order; a ScopeSpans without a valid span does not appear.
+    (OTLP S-10). Scopes keep their order; a ScopeSpans without a valid span does not appear.
     """
-    raise NotImplementedError
+    scopes: list[Scope] = []
+    bad: list[str] = []
+    at, end = 0, len(request)
+    while at < end:
+        tag, at = read_tag(request, at, end)
+        if tag >> 3 != schema.RESOURCE_SPANS_FIELD:
+            at = skip(request, at, end, tag)  # an unknown field of the request itself belongs to no span: it ends here
+            continue
+        _expect_length(tag, at)
+        start, at = read_length(request, at, end)
+        _resource_spans(request, start, at, scopes, bad)
+    return Split(scopes, sum([len(scope.spans) for scope in scopes]), len(bad), bad[0] if bad else "")
+
+
+def _resource_spans(data: bytes, at: int, end: int, scopes: list[Scope], bad: list[str]) -> None:
+    resource: list[bytes] = []
+    inner: list[tuple[bytes, list[SpanAt]]] = []
+    while at < end:
+        field_at = at
+        tag, at = read_tag(data, at, end)
+        if tag >> 3 in schema.RESOURCE_SPANS_LENGTH_FIELDS:
+            _expect_length(tag, field_at)
+        if tag != schema.SCOPE_SPANS_TAG:
+            at = skip(data, at, end, tag)
+            resource.append(data[field_at:at])
+            continue
+        start, at = read_length(data, at, end)
+        inner.append(_scope_spans(data, start, at, bad))
+    fields = b"".join(resource)
+    scopes += [Scope(Envelope(fields, scope), spans) for scope, spans in inner if spans]
+
+
+def _scope_spans(data: bytes, at: int, end: int, bad: list[str]) -> tuple[bytes, list[SpanAt]]:
+    """The scope's own fields and its spans. HOT: the loop runs once per span, so its two common cases are written out."""
+    scope: list[bytes] = []
+    spans: list[SpanAt] = []
+    add = spans.append
+    while at < end:
+        start = at
+        if data[at] != schema.SPANS_TAG:
+            tag, at = read_tag(data, at, end)
+            if tag >> 3 in schema.SCOPE_SPANS_LENGTH_FIELDS:
+                _expect_length(tag, start)
+            if tag != schema.SPANS_TAG:
+                at = skip(data, at, end, tag)
+                scope.append(data[start:at])
+                continue
+        else:
+            at += 1
+        # lengths of 128 to 16,383 take two bytes: nearly every span. Measured: 90 ns a span less than read_length
+        if at + 2 <= end and data[at] > 0x7F and data[at + 1] < 0x80:
+            body = at + 2
+            stop = body + (data[at] & 0x7F | data[at + 1] << 7)
+            if stop > end:
+                read_length(data, at, end)  # raises
+        else:
+            body, stop = read_length(data, at, end)
+        at = stop
+        if data[body : body + 2] == b"\n\x10" and data[body + 18 : body + 20] == b"\x12\x08" and body + 28 <= stop:
+            trace_id = data[body + 2 : body + 18]
+            span_id = data[body + 20 : body + 28]
+        else:
+            trace_id, span_id = _ids(data, body, stop)
+        if (
+            len(trace_id) != 16
+            or len(span_id) != 8
+            or trace_id == schema.ZERO_TRACE_ID
+            or span_id == schema.ZERO_SPAN_ID
+        ):
+            bad.append(_what_is_wrong(trace_id, span_id))
+        else:
+            add((trace_id, span_id, start, body, stop))
+    return b"".join(scope), spans
+
+
+def _ids(data: bytes, at: int, end: int) -> tuple[bytes, bytes]:
+    """The ids of a span that does not begin with them: wherever they stand, the last of each counts; b"" where there is none."""
+    trace_id = span_id = b""
+    while at < end:
+        tag, at = read_tag(data, at, end)
+        if tag in (schema.TRACE_ID_TAG, schema.SPAN_ID_TAG):
+            start, at = read_length(data, at, end)
+            if tag == schema.TRACE_ID_TAG:
+                trace_id = data[start:at]
+            else:
+                span_id = data[start:at]
+        else:
+            at = skip(data, at, end, tag)
+    return trace_id, span_id
+
+
+def _expect_length(tag: int, at: int) -> None:
+    if tag & 7 != schema.LENGTH:
+        raise MalformedRequestError(
+            f"field {tag >> 3} has wire type {tag & 7} where OTLP has a message or a string", at
+        )
+
+
+def _what_is_wrong(trace_id: bytes, span_id: bytes) -> str:
+    if len(trace_id) != schema.TRACE_ID_BYTES:
+        return f"trace id of {len(trace_id)} bytes, must be 16"
+    if trace_id == schema.ZERO_TRACE_ID:
+        return "trace id is zero"
+    if len(span_id) != schema.SPAN_ID_BYTES:
+        return f"span id of {len(span_id)} bytes, must be 8"
+    return "span id is zero"
