@@ -6,6 +6,8 @@ The outbox knows nothing of OTLP but that requests concatenate, and nothing of w
 
 from __future__ import annotations
 
+import zlib
+from collections import deque
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -38,15 +40,15 @@ class Attempt(Generic[T]):
     @property
     def request(self) -> bytes:
         """The request's bytes."""
-        return b"".join([part.body for part in self.parts])
+        return self.parts[0].body if len(self.parts) == 1 else b"".join([part.body for part in self.parts])
 
 
 class Outbox(Generic[T]):
-    """The queue, the attempts in flight and the attempts waiting to be tried again, for one destination."""
+    """The queue, the attempts in flight and the attempts waiting to be tried again, for one destination.
 
-    bytes: int  # of all parts held: waiting, in flight or waiting to be tried again
-    spans: int
-    in_flight: int
+    `request_spans` lets waiting parts leave before their `linger` is over; `request_spans_max` bounds the spans of a request
+    (0: no bound). A part larger than a bound leaves alone. Without `retry` a failed attempt goes back to the caller at once.
+    """
 
     def __init__(
         self,
@@ -54,52 +56,186 @@ class Outbox(Generic[T]):
         *,
         in_flight_max: int,
         request_bytes_max: int,
-        request_spans: int = 0,  # with linger: leave at once when so many spans wait; 0: no such trigger
-        request_spans_max: int = 0,  # never more spans than this in a request, unless one part has more; 0: no bound
-        linger: float = 0.0,  # how long a part may wait for company while nothing forces it out
-        retry: Retry | None = None,  # None: a failed attempt goes back to the caller at once
+        request_spans: int = 0,
+        request_spans_max: int = 0,
+        linger: float = 0.0,
+        retry: Retry | None = None,
     ) -> None:
-        raise NotImplementedError
+        assert in_flight_max >= 1 and request_bytes_max >= 1
+        self.name = name
+        self.bytes = 0  # of all parts held: waiting, in flight or waiting to be tried again
+        self.spans = 0
+        self._in_flight_max = in_flight_max
+        self._request_bytes_max = request_bytes_max
+        self._request_spans = request_spans
+        self._request_spans_max = request_spans_max
+        self._linger = linger
+        self._retry = retry
+        self._apart: deque[list[Part[T]]] = deque()  # groups that leave as they are, before all others
+        self._waiting: deque[tuple[float, Part[T]]] = deque()  # (when it may leave at the latest, part)
+        self._waiting_bytes = 0
+        self._waiting_spans = 0
+        self._flying: dict[int, Attempt[T]] = {}
+        self._resting: dict[int, tuple[float, Attempt[T]]] = {}  # failed attempts and when they are tried again
 
-    def put(self, part: Part[T], now: float) -> None:
-        """Queue a part. Bounds are the caller's to check (`bytes`, `requests`) before it accepts what it puts here."""
-        raise NotImplementedError
+    @property
+    def in_flight(self) -> int:
+        """How many requests are on the wire."""
+        return len(self._flying)
 
     @property
     def requests(self) -> int:
         """How many requests are held, the waiting parts counted as the requests they would make."""
-        raise NotImplementedError
+        by_bytes = -(-self._waiting_bytes // self._request_bytes_max)
+        by_spans = -(-self._waiting_spans // self._request_spans_max) if self._request_spans_max else 0
+        return len(self._flying) + len(self._resting) + len(self._apart) + max(by_bytes, by_spans)
+
+    def put(self, part: Part[T], now: float) -> None:
+        """Queue a part. Bounds are the caller's to check (`bytes`, `requests`) before it accepts what it puts here."""
+        self.bytes += len(part.body)
+        self.spans += part.spans
+        self._waiting_bytes += len(part.body)
+        self._waiting_spans += part.spans
+        self._waiting.append((now + self._linger, part))
+
+    def requeue_apart(self, groups: list[list[Part[T]]], now: float) -> None:
+        """Queue each group as a request of its own, ahead of all others: parts that must not share a request again."""
+        for group in groups:
+            self.bytes += sum(len(part.body) for part in group)
+            self.spans += sum(part.spans for part in group)
+            self._apart.append(group)
 
     def take(self, now: float, number: int, *, flush: bool = False) -> Attempt[T] | None:
         """The next request to send now, as attempt `number`; None if nothing may leave. Call again until None.
 
         Attempts due to be tried again go first, under a new number. `flush` ignores the linger (drain).
         """
-        raise NotImplementedError
+        if len(self._flying) >= self._in_flight_max:
+            return None
+        attempt = self._due_again(now, number) or self._next(now, number, flush)
+        if attempt is not None:
+            self._flying[number] = attempt
+        return attempt
+
+    def _due_again(self, now: float, number: int) -> Attempt[T] | None:
+        for old, (at, attempt) in self._resting.items():
+            if at <= now:
+                del self._resting[old]
+                attempt.number, attempt.sent_at, attempt.tries = number, now, attempt.tries + 1
+                return attempt
+        return None
+
+    def _next(self, now: float, number: int, flush: bool) -> Attempt[T] | None:
+        if self._apart:
+            parts = self._apart.popleft()
+        elif self._waiting and (flush or self._waiting[0][0] <= now or self._full()):
+            parts = self._gather()
+        else:
+            return None
+        size, spans = sum([len(part.body) for part in parts]), sum([part.spans for part in parts])
+        return Attempt(number, parts, size, spans, now, now)
+
+    def _full(self) -> bool:
+        enough = bool(self._request_spans) and self._waiting_spans >= self._request_spans
+        return enough or self._waiting_bytes >= self._request_bytes_max
+
+    def _gather(self) -> list[Part[T]]:
+        parts: list[Part[T]] = []
+        size = spans = 0
+        while self._waiting:
+            part = self._waiting[0][1]
+            over = size + len(part.body) > self._request_bytes_max
+            over = over or 0 < self._request_spans_max < spans + part.spans
+            if parts and over:
+                break
+            self._waiting.popleft()
+            parts.append(part)
+            size += len(part.body)
+            spans += part.spans
+            if self._linger and self._request_spans and spans >= self._request_spans:
+                break
+        self._waiting_bytes -= size
+        self._waiting_spans -= spans
+        return parts
 
     def delivered(self, number: int) -> Attempt[T] | None:
         """The attempt succeeded and is forgotten; None if it is not known (any more)."""
-        raise NotImplementedError
+        return self._release(self._flying.pop(number, None))
 
     def failed(self, number: int, now: float, retry_after: float | None = None) -> Attempt[T] | None:
         """The attempt failed but may be tried again. Returns it when it is given up: the caller answers for its parts.
 
         Otherwise it waits for its back-off (at least `retry_after`) and None is returned.
         """
-        raise NotImplementedError
+        attempt = self._flying.pop(number, None)
+        if attempt is None:
+            return None
+        retry = self._retry
+        if retry is None or not retry.enabled:
+            return self._release(attempt)
+        pause = max(self._pause(retry, attempt), retry_after or 0.0)
+        if retry.elapsed_max and now + pause - attempt.first_at > retry.elapsed_max:
+            return self._release(attempt)
+        self._resting[number] = (now + pause, attempt)
+        return None
+
+    def _pause(self, retry: Retry, attempt: Attempt[T]) -> float:
+        pause = retry.initial
+        for _ in range(attempt.tries - 1):
+            pause = min(pause * retry.multiplier, retry.max)
+            if pause == retry.max:
+                break
+        # Jitter without dice: spread by a checksum of who tries what for the how-manieth time.
+        spread = zlib.crc32(f"{self.name}/{attempt.number}/{attempt.tries}".encode()) / 0xFFFFFFFF
+        return pause * (1 + retry.jitter * (2 * spread - 1))
 
     def withdraw(self, number: int) -> Attempt[T] | None:
         """Take the attempt out, whatever happened to it; None if it is not known."""
-        raise NotImplementedError
+        attempt = self._flying.pop(number, None)
+        if attempt is None and number in self._resting:
+            attempt = self._resting.pop(number)[1]
+        return self._release(attempt)
 
-    def requeue_apart(self, groups: list[list[Part[T]]], now: float) -> None:
-        """Queue each group as a request of its own, ahead of all others: parts that must not share a request again."""
-        raise NotImplementedError
+    def discard(self, owner: T) -> None:
+        """Take out the waiting parts of this owner; nobody waits for them any more."""
+        kept: deque[tuple[float, Part[T]]] = deque()
+        for at, part in self._waiting:
+            if part.owner is owner:
+                self._waiting_bytes -= len(part.body)
+                self._waiting_spans -= part.spans
+                self._forget(part)
+            else:
+                kept.append((at, part))
+        self._waiting = kept
 
     def empty(self) -> list[Part[T]]:
         """Take everything out: waiting, in flight, waiting to be tried again."""
-        raise NotImplementedError
+        attempts = [*self._flying.values(), *(attempt for _, attempt in self._resting.values())]
+        parts = [part for attempt in attempts for part in attempt.parts]
+        parts += [part for group in self._apart for part in group]
+        parts += [part for _, part in self._waiting]
+        self._flying.clear()
+        self._resting.clear()
+        self._apart.clear()
+        self._waiting.clear()
+        self.bytes = self.spans = self._waiting_bytes = self._waiting_spans = 0
+        return parts
 
     def next_deadline(self) -> float | None:
-        """When `take` may have something that it has not now."""
-        raise NotImplementedError
+        """When `take` may have something that it has not now; None while only an answer can change that."""
+        if len(self._flying) >= self._in_flight_max:
+            return None
+        times = [at for at, _ in self._resting.values()]
+        if self._waiting:
+            times.append(self._waiting[0][0])
+        return min(times, default=None)
+
+    def _release(self, attempt: Attempt[T] | None) -> Attempt[T] | None:
+        if attempt is not None:
+            self.bytes -= attempt.size
+            self.spans -= attempt.spans
+        return attempt
+
+    def _forget(self, part: Part[T]) -> None:
+        self.bytes -= len(part.body)
+        self.spans -= part.spans

@@ -8,33 +8,40 @@ from gateway.otlp.wire import read_length, read_varint, skip
 
 
 class Facts:
-    """The aggregate of one trace. Instants are unix nanoseconds; 0 means that no span has named one."""
+    """The aggregate of one trace. Instants are unix nanoseconds, durations nanoseconds.
 
-    __slots__ = ("durations", "end_max", "span_count", "start_min", "statuses")
+    `duration_max` is the longest end_max - start_min seen after any span: what a latency policy without an upper bound asks.
+    With `prefixes`, `durations` keeps the distinct ones in order: a policy with an upper bound asks whether after any span the
+    trace so far lay inside its bounds (Collector parity). A start of 0 counts as the Collector counts it: it is the least of
+    all, and the next span replaces it.
+    """
+
+    __slots__ = ("duration_max", "durations", "end_max", "span_count", "start_min", "statuses")
 
     def __init__(self, *, prefixes: bool = False) -> None:
         self.span_count = 0
         self.start_min = 0
         self.end_max = 0
+        self.duration_max = 0
         self.statuses = 0  # bit N is set when a span has status code N (0 unset, 1 ok, 2 error)
         self.durations: list[int] | None = [] if prefixes else None
-        """With `prefixes`: the distinct durations end_max - start_min (ns) seen after each span, growing. Latency with an
-        upper bound asks whether any prefix of the trace fell inside its bounds (Collector parity)."""
 
 
 def fold(facts: Facts, request: bytes, body: int, stop: int) -> None:
     """Fold the Span message at request[body:stop] into `facts`. Never refuses: what cannot be read adds nothing."""
     start, end, status = span_facts(request, body, stop)
     facts.span_count += 1
-    facts.statuses |= 1 << status if 0 <= status <= 2 else 0
-    if start and (not facts.start_min or start < facts.start_min):
+    if 0 <= status <= 2:
+        facts.statuses |= 1 << status
+    if start < facts.start_min or not facts.start_min:
         facts.start_min = start
     if end > facts.end_max:
         facts.end_max = end
-    if facts.durations is not None:
-        duration = facts.end_max - facts.start_min
-        if not facts.durations or facts.durations[-1] != duration:
-            facts.durations.append(duration)
+    duration = facts.end_max - facts.start_min
+    if duration > facts.duration_max:
+        facts.duration_max = duration
+    if facts.durations is not None and (not facts.durations or facts.durations[-1] != duration):
+        facts.durations.append(duration)
 
 
 def span_facts(data: bytes, at: int, end: int) -> tuple[int, int, int]:

@@ -19,7 +19,8 @@ SPANS_TAG = SPANS_FIELD << 3 | LENGTH
 RESOURCE_SPANS_LENGTH_FIELDS = frozenset({1, 2, 3})
 SCOPE_SPANS_LENGTH_FIELDS = frozenset({1, 2, 3})
 
-# Span: bytes trace_id = 1; bytes span_id = 2; fixed64 start_time_unix_nano = 7; fixed64 end_time_unix_nano = 8; Status status = 15
+# Span: bytes trace_id = 1; bytes span_id = 2; fixed64 start_time_unix_nano = 7; fixed64 end_time_unix_nano = 8;
+# Status status = 15
 TRACE_ID_FIELD = 1
 SPAN_ID_FIELD = 2
 TRACE_ID_TAG = TRACE_ID_FIELD << 3 | LENGTH
