@@ -26,6 +26,7 @@ FORWARD_IN_FLIGHT_MAX = 2  # per member: one on the wire while one is handled; t
 FORWARD_TIMEOUT = 5.0  # one attempt; the Collector's exporter default
 AGENT_DEADLINE = 5.0  # assumed for an agent that named none
 AGENT_DEADLINE_SHARE = 0.8  # re-sending ends here, so that the error still reaches the agent before it gives up
+RESEND_MAX = 30.0  # and after this time at the latest, however patient the agent is: what it holds here is memory
 FORWARD_RETRY_INITIAL = 0.05  # first pause before a part is tried again
 FORWARD_RETRY_MAX = 1.0
 SILENCE_MAX = 2.0  # requests waiting and nothing answered for so long: the member is routed around
@@ -46,7 +47,8 @@ NUM_TRACES = 50_000  # the Collector's default
 DECISION_SLACK = 0.1  # a trace is decided within this time of its deadline
 DECISIONS_MAX = 1_000_000  # remembered decisions of each kind when decision_cache names no size
 DUPLICATE_WINDOW = 60.0  # how long the span ids of kept traces are remembered
-DUPLICATE_BYTES_MAX = 64 * MIB  # and in how many bytes, at DUPLICATE_SPAN_BYTES each
+DUPLICATE_BYTES_MAX = 64 * MIB  # and in how many bytes; sampler.decisions says what a trace takes
+OUTBOX_SHARE = 0.5  # of the budget: with so much kept and undelivered, evicting more traces is no way to find room
 BUFFER_SHARE = 0.75  # of the cgroup's or host's memory when memory_limiter names no budget
 POLICIES_MAX = 1000
 
@@ -65,9 +67,16 @@ RETRY_AFTER_MAX = 5.0
 DRAIN_TIMEOUT = 25.0  # Kubernetes allows 30
 DRAIN_RESERVE = 2.0  # what is undelivered so long before the end of the grace is given up, counted and named
 DRAIN_ACCEPT = 5.0  # a draining sampler accepts stragglers at most so long
+DRAIN_QUIET = 1.0  # it stops sooner when for so long no request came from a balancer that is behind its view
 DRAIN_DELAY = 5.0  # a draining balancer goes on serving so long: endpoints take time to disappear
 RESTART_BACKOFF_INITIAL = 0.5  # a child process that dies is started again after this, doubling
 RESTART_BACKOFF_MAX = 30.0
+RESTART_SETTLED = 60.0  # a child that has lived so long starts again with the first pause
+FORCED_STOP = 2.0  # what a process with children of its own gets to end them before it is killed
+READY_POLL = 0.1  # how often a child that is starting is asked whether it is ready
+STARTING_REPORT = 10.0  # `tailgate up` names what is not ready yet so often
+WORKER_ANSWER_MAX = 2.0  # a worker that answers later is left out of the parent's health and metrics
+WORKERS_MAX = 256
 
 # ---------------------------------------------------------------- seen from outside
 NOTES_PER_EVENT = 5  # log lines of one event per NOTE_WINDOW; the rest is counted
@@ -78,6 +87,7 @@ assert EXPORT_REQUEST_BYTES_MAX <= REQUEST_BYTES_MAX
 assert REQUEST_BYTES_MAX <= BALANCER_BYTES_MAX * BALANCER_MEMBER_SHARE, "one largest request must fit an idle balancer"
 assert SILENCE_MAX < FORWARD_TIMEOUT, "silence is noticed before the attempt is given up"
 assert SILENCE_MAX < AGENT_DEADLINE * AGENT_DEADLINE_SHARE, "there is time left to go elsewhere"
+assert DRAIN_QUIET < DRAIN_ACCEPT
 assert DRAIN_ACCEPT + DRAIN_RESERVE < DRAIN_TIMEOUT < 30
 assert POLL < LEASE / 3 and LEASE_MIN <= LEASE
 assert RETRY_AFTER <= RETRY_AFTER_MAX

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -196,17 +197,22 @@ class Outbox(Generic[T]):
             attempt = self._resting.pop(number)[1]
         return self._release(attempt)
 
-    def discard(self, owner: T) -> None:
-        """Take out the waiting parts of this owner; nobody waits for them any more."""
+    def discard(self, unwanted: Callable[[T], bool]) -> list[Part[T]]:
+        """Take out the waiting parts whose owner is unwanted; what is in flight is not touched."""
+        out: list[Part[T]] = []
         kept: deque[tuple[float, Part[T]]] = deque()
         for at, part in self._waiting:
-            if part.owner is owner:
-                self._waiting_bytes -= len(part.body)
-                self._waiting_spans -= part.spans
-                self._forget(part)
+            if unwanted(part.owner):
+                out.append(part)
             else:
                 kept.append((at, part))
         self._waiting = kept
+        for part in out:
+            self._waiting_bytes -= len(part.body)
+            self._waiting_spans -= part.spans
+            self.bytes -= len(part.body)
+            self.spans -= part.spans
+        return out
 
     def empty(self) -> list[Part[T]]:
         """Take everything out: waiting, in flight, waiting to be tried again."""
@@ -235,7 +241,3 @@ class Outbox(Generic[T]):
             self.bytes -= attempt.size
             self.spans -= attempt.spans
         return attempt
-
-    def _forget(self, part: Part[T]) -> None:
-        self.bytes -= len(part.body)
-        self.spans -= part.spans

@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import groupby
 
 from gateway.otlp import schema
-from gateway.otlp.split import Envelope
+from gateway.otlp.split import Envelope, split
 from gateway.otlp.wire import varint
 
 _RESOURCE_SPANS = bytes([schema.RESOURCE_SPANS_TAG])
 _SCOPE_SPANS = bytes([schema.SCOPE_SPANS_TAG])
+_HEAD_BYTES_MAX = 22  # two tags and two lengths of at most ten bytes
 
 
 def join(fragments: list[tuple[Envelope, bytes]]) -> bytes:
@@ -30,6 +31,28 @@ def enclose(out: list[bytes], envelope: Envelope, spans: list[bytes]) -> None:
     resource_size = len(envelope.resource) + 1 + len(scope_head) + len(envelope.scope) + size
     out += (_RESOURCE_SPANS, varint(resource_size), envelope.resource, _SCOPE_SPANS, scope_head, envelope.scope)
     out += spans
+
+
+def cut(request: bytes, bytes_max: int) -> list[tuple[bytes, int]]:
+    """The request as several of at most `bytes_max` bytes each, cut between spans, with their numbers of spans.
+
+    A span that is larger with its envelope goes alone. Meant for the rare request that is too large: it walks it again.
+    """
+    done: list[tuple[bytes, int]] = []
+    open_: list[tuple[Envelope, bytes]] = []
+    size = 0
+    for envelope, spans in split(request).scopes:
+        overhead = len(envelope.resource) + len(envelope.scope) + _HEAD_BYTES_MAX
+        for index, (_, _, start, _, stop) in enumerate(spans):
+            needed = stop - start + (overhead if index == 0 else 0)
+            if open_ and size + needed > bytes_max:
+                done.append((join(open_), len(open_)))
+                open_, size = [], 0
+            size += needed if open_ else stop - start + overhead
+            open_.append((envelope, request[start:stop]))
+    if open_:
+        done.append((join(open_), len(open_)))
+    return done
 
 
 def _envelope(fragment: tuple[Envelope, bytes]) -> Envelope:

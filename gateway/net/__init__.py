@@ -1,0 +1,19 @@
+"""The shell: sockets, clocks, processes, signals, logs and Redis. It performs what cores decide, and decides nothing itself.
+
+driver        the one loop: feeds events to a core, performs its actions, wakes it at its deadlines
+intake        a request from any server to a Received, and its Reply back to the server
+grpc_server   OTLP/gRPC and the gRPC health service
+http_server   OTLP/HTTP
+client        OTLP/gRPC to destinations: performs Send
+sinks         the exporters that stay on this machine: debug, file
+lease_store   leases in Redis
+membership    keeps a lease, watches the views
+admin         health, readiness and metrics over HTTP
+log           structlog; notes at a bounded rate
+process       one process of a tier from its start to its exit status
+tier          what the command needs to know of a tier
+supervise     child processes: started, watched, started again, ended
+tether        children that do not outlive their parent
+workers       the parent of several workers: one health, one metrics for all
+embedded_redis  a Redis for `tailgate up`
+"""

@@ -1,0 +1,65 @@
+"""The one loop that joins a core to the world: reads the clock, feeds events, has actions performed, wakes the core in time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from gateway.core import Action, Core, Event
+
+EXIT_BUG = 70  # sysexits' EX_SOFTWARE
+
+
+class Driver:
+    """Drives one core on the running event loop. `perform` carries out one action; it must not block."""
+
+    def __init__(self, core: Core, perform: Callable[[Action], None]) -> None:
+        self._core = core
+        self._perform = perform
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def now(self) -> float:
+        """The clock that the core is told: monotonic seconds."""
+        return self._loop.time()
+
+    def feed(self, event: Event) -> None:
+        """Tell the core what happened and do what it wants."""
+        try:
+            self._run(self._core.handle(event, self._loop.time()))
+        except Exception:  # noqa: BLE001 -- a bug: nothing after it can be trusted, and a server would turn it into UNKNOWN
+            die_of_bug()
+
+    def stop(self) -> None:
+        """Wake the core no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self) -> None:
+        self._timer = None
+        try:
+            self._run(self._core.tick(self._loop.time()))
+        except Exception:  # noqa: BLE001 -- as above
+            die_of_bug()
+
+    def _run(self, actions: list[Action]) -> None:
+        for action in actions:
+            self._perform(action)
+        at = self._core.next_deadline()
+        if at is None:
+            return  # a timer that is set fires once for nothing; cheaper than cancelling one per event
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._tick)
+
+
+def die_of_bug() -> None:
+    """Print the trace and end the process at once: its state cannot be trusted, and its supervisor starts a new one."""
+    traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(EXIT_BUG)

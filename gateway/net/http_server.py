@@ -1,0 +1,92 @@
+"""OTLP/HTTP: POST /v1/traces with a protobuf body, plain or gzip. Every error carries a google.rpc.Status."""
+
+from __future__ import annotations
+
+import math
+
+from aiohttp import web
+
+from gateway import limits
+from gateway.config.settings import HttpListener
+from gateway.core import Accepted, Invalid, Outcome, Overloaded
+from gateway.errors import MalformedRequestError, StartupError, TooLargeError
+from gateway.net.intake import Intake
+from gateway.otlp import reply
+from gateway.otlp.inflate import gunzip
+
+PROTOBUF = "application/x-protobuf"
+
+
+class HttpServer:
+    """One listener."""
+
+    def __init__(self, listener: HttpListener, intake: Intake, *, reuse_port: bool = False) -> None:
+        self._listener = listener
+        self._intake = intake
+        self._reuse_port = reuse_port
+        app = web.Application(client_max_size=listener.request_bytes_max)
+        app.router.add_route("*", listener.traces_path, self._traces)
+        app.router.add_route("*", "/{path:.*}", self._not_found)
+        # its own inflating answers 500 to a body that is not gzip, which agents take for a reason to drop
+        self._runner = web.AppRunner(
+            app, access_log=None, auto_decompress=False, handle_signals=False, shutdown_timeout=limits.DRAIN_TIMEOUT
+        )
+
+    async def start(self) -> int:
+        """Listen; the port in use is returned (for port 0). Raises StartupError."""
+        endpoint = self._listener.endpoint
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, endpoint.host or None, endpoint.port, reuse_port=self._reuse_port or None)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise StartupError(f"cannot listen on {endpoint} (OTLP/HTTP): {error.strerror or error}") from error
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    async def stop(self) -> None:
+        """Close the listener, let what is in flight finish, close the connections."""
+        await self._runner.cleanup()
+
+    async def _not_found(self, request: web.Request) -> web.Response:
+        return _error(404, reply.NOT_FOUND, f"no such path; OTLP traces go to POST {self._listener.traces_path}")
+
+    async def _traces(self, request: web.Request) -> web.Response:
+        if request.method != "POST":
+            response = _error(405, reply.UNIMPLEMENTED, "OTLP traces are sent with POST")
+            response.headers["Allow"] = "POST"
+            return response
+        if request.content_type.lower() != PROTOBUF:
+            return _error(415, reply.INVALID_ARGUMENT, f"Content-Type must be {PROTOBUF}, not {request.content_type}")
+        encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in ("identity", "gzip", ""):
+            return _error(415, reply.INVALID_ARGUMENT, f"Content-Encoding must be gzip or identity, not {encoding}")
+        try:
+            body = await request.read()
+            if encoding == "gzip":
+                body = gunzip(body, self._listener.request_bytes_max)
+        except web.HTTPRequestEntityTooLarge:
+            bound = self._listener.request_bytes_max
+            return _error(413, reply.RESOURCE_EXHAUSTED, f"the request has more than {bound} bytes")
+        except TooLargeError as error:
+            return _error(413, reply.RESOURCE_EXHAUSTED, str(error))
+        except MalformedRequestError as error:
+            return _error(400, reply.INVALID_ARGUMENT, str(error))
+        return _response(await self._intake.submit(body))
+
+
+def _response(outcome: Outcome) -> web.Response:
+    match outcome:
+        case Accepted(rejected_spans, message):
+            return web.Response(body=reply.success(rejected_spans, message), content_type=PROTOBUF)
+        case Invalid(message):
+            return _error(400, reply.INVALID_ARGUMENT, message)
+        case Overloaded(message, retry_after):
+            response = _error(503, reply.UNAVAILABLE, message, retry_after)
+            response.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
+            return response
+
+
+def _error(http_status: int, code: int, message: str, retry_after: float | None = None) -> web.Response:
+    return web.Response(status=http_status, body=reply.status(code, message, retry_after), content_type=PROTOBUF)

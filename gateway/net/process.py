@@ -1,0 +1,69 @@
+"""One process of a tier, from its start to its exit status: the event loop, the signals, the garbage collector."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+
+import uvloop
+
+from gateway.config.settings import MemoryLimiter
+
+VERSION = version("tailgate")
+
+Main = Callable[[asyncio.Event], Awaitable[int]]
+"""What a process does. It is handed an event that is set when the process is asked to end, and returns the exit status."""
+
+
+def run(main: Main) -> int:
+    """Run `main` to its end. SIGTERM and SIGINT ask it to end; a second one ends the process at once."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(main))
+
+
+async def _run(main: Main) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    return await main(stop)
+
+
+def freeze() -> None:
+    """Everything that is there once a process has started stays: keep the collector from walking it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def memory_bytes() -> int:
+    """What this process may use: the cgroup's limit where there is one, else the host's memory."""
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(path) as file:  # noqa: PTH123 -- a kernel file, not a user's
+                text = file.read().strip()
+        except OSError:
+            continue
+        if text.isdecimal():
+            return min(host, int(text))
+    return host
+
+
+def budget(memory: MemoryLimiter | None, default: int, workers: int) -> int:
+    """The bytes that one of `workers` processes may use by this memory_limiter; without one, `default` for each."""
+    if memory is None:
+        return default
+    if memory.limit_bytes is not None:
+        return memory.limit_bytes // workers
+    assert memory.limit_share is not None, "a memory_limiter names a limit or a share"
+    return int(memory_bytes() * memory.limit_share) // workers

@@ -1,0 +1,41 @@
+"""All receivers of one process: started together, made ready together, stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.config.settings import Receiver
+from gateway.membership import ViewStamp
+from gateway.net.grpc_server import GrpcServer
+from gateway.net.http_server import HttpServer
+from gateway.net.intake import Intake
+
+
+class Servers:
+    """The listeners of all receivers. `stamp` as in GrpcServer."""
+
+    def __init__(
+        self,
+        receivers: tuple[Receiver, ...],
+        intake: Intake,
+        *,
+        reuse_port: bool = False,
+        stamp: Callable[[], ViewStamp | None] = lambda: None,
+    ) -> None:
+        self._grpc = [GrpcServer(r.grpc, intake, reuse_port=reuse_port, stamp=stamp) for r in receivers if r.grpc]
+        self._http = [HttpServer(r.http, intake, reuse_port=reuse_port) for r in receivers if r.http]
+
+    async def start(self) -> None:
+        """Listen everywhere. Raises StartupError at the first port that is in use."""
+        for server in (*self._grpc, *self._http):
+            await server.start()
+
+    async def set_ready(self, ready: bool) -> None:
+        """What the gRPC health service answers."""
+        for server in self._grpc:
+            await server.set_ready(ready)
+
+    async def stop(self, grace: float) -> None:
+        """Take no more; what is in flight may finish within `grace` seconds."""
+        await asyncio.gather(*(server.stop(grace) for server in self._grpc), *(server.stop() for server in self._http))

@@ -1,0 +1,82 @@
+"""One request to its parts: which spans go to which owner, joined again for each.
+
+The owner is looked up once per trace and request. Spans are neither decoded nor copied one by one: adjacent spans of one owner
+are one slice.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gateway.ring import Ring
+
+from gateway.membership import Member
+from gateway.otlp.join import cut, enclose
+from gateway.otlp.split import Scope, split
+
+
+class Piece(NamedTuple):
+    """Spans for one owner: a valid request of at most the size asked for, unless one span alone is larger."""
+
+    member: Member
+    body: bytes
+    spans: int
+
+
+class Routed(NamedTuple):
+    """What became of one request. `rejected` and `reason` as in gateway.otlp.split."""
+
+    pieces: list[Piece]
+    spans: int
+    rejected: int
+    reason: str
+
+
+def route(request: bytes, ring: Ring, bytes_max: int) -> Routed:
+    """Split by owner. Raises MalformedRequestError. The ring must not be empty if the request has a valid span."""
+    parts = split(request)
+    owners: dict[bytes, Member] = {}
+    members: dict[str, Member] = {}
+    bodies: dict[str, list[bytes]] = {}
+    spans: dict[str, int] = {}
+    for scope in parts.scopes:
+        for member, runs in _runs_by_owner(scope, ring, owners):
+            members[member.id] = member
+            enclose(bodies.setdefault(member.id, []), scope.envelope, [request[start:stop] for start, stop, _ in runs])
+            spans[member.id] = spans.get(member.id, 0) + sum([count for _, _, count in runs])
+    pieces: list[Piece] = []
+    for name, body in bodies.items():
+        pieces += _pieces(members[name], b"".join(body), spans[name], bytes_max)
+    return Routed(pieces, parts.spans, parts.rejected, parts.reason)
+
+
+def _pieces(member: Member, body: bytes, spans: int, bytes_max: int) -> list[Piece]:
+    if len(body) <= bytes_max:
+        return [Piece(member, body, spans)]
+    return [Piece(member, part, count) for part, count in cut(body, bytes_max)]
+
+
+def _runs_by_owner(scope: Scope, ring: Ring, owners: dict[bytes, Member]) -> list[tuple[Member, list[list[int]]]]:
+    """Each owner's runs of adjacent spans as [start, stop, spans]. HOT: the loop runs once per span."""
+    by_owner: dict[str, tuple[Member, list[list[int]]]] = {}
+    last_trace = b""
+    last = [0, -1, 0]
+    runs: list[list[int]] = []
+    for trace_id, _, start, _, stop in scope.spans:
+        if trace_id != last_trace:
+            last_trace = trace_id
+            member = owners.get(trace_id)
+            if member is None:
+                member = owners[trace_id] = ring.owner(trace_id)
+            entry = by_owner.get(member.id)
+            if entry is None:
+                entry = by_owner[member.id] = (member, [])
+            runs = entry[1]
+            last = runs[-1] if runs else [0, -1, 0]
+        if last[1] == start:
+            last[1] = stop
+            last[2] += 1
+        else:
+            last = [start, stop, 1]
+            runs.append(last)
+    return list(by_owner.values())

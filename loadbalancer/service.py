@@ -1,0 +1,128 @@
+"""The load balancer's shell: builds the core, the servers, the client and the membership, and joins them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway import limits, metrics
+from gateway.config.settings import LoadBalancerConfig, RedisResolver, StaticResolver
+from gateway.core import Action, Cancel, Draining, Finished, Note, ReadView, Reply, Send, ViewChanged
+from gateway.membership import Member, RingParameters, View, make_view
+from gateway.metrics import Tally
+from gateway.net import log, process
+from gateway.net.admin import Admin
+from gateway.net.client import Client
+from gateway.net.driver import Driver
+from gateway.net.intake import Intake
+from gateway.net.membership import Membership
+from gateway.net.servers import Servers
+from gateway.net.tier import Worker
+from loadbalancer.balancer import Balancer
+
+
+class Service:
+    """One load balancer process."""
+
+    def __init__(self, config: LoadBalancerConfig, worker: Worker) -> None:
+        self._config = config
+        self._worker = worker
+        self._tally = Tally()
+        self._log = log.get()
+        self._notes = log.Notes()
+        budget = process.budget(config.memory, limits.BALANCER_BYTES_MAX, worker.workers)
+        self._core = Balancer(self._tally, bytes_max=budget, timeout=config.client.timeout)
+        self._driver = Driver(self._core, self._perform)
+        self._client = Client(config.client, self._driver.feed)
+        self._intake = Intake(self._driver.feed)
+        self._servers = Servers(config.receivers, self._intake, reuse_port=worker.workers > 1)
+        self._admin = Admin(self._tally, self._ready, self._publish)
+        self._membership: Membership | None = None
+        self._draining = False
+        self._finished = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Serve until `stop` is set, then drain. Raises StartupError."""
+        await self._servers.start()
+        await self._serve_admin()
+        await self._watch_members()
+        await self._servers.set_ready(True)
+        process.freeze()
+        self._log.info("load_balancer_started", receivers=[receiver.name for receiver in self._config.receivers])
+        await stop.wait()
+        return await self._drain()
+
+    async def _serve_admin(self) -> None:
+        if self._worker.admin_socket:
+            await self._admin.serve_unix(self._worker.admin_socket)
+        else:
+            await self._admin.serve(self._config.health, self._config.telemetry.metrics)
+
+    async def _watch_members(self) -> None:
+        match self._config.resolver:
+            case StaticResolver(endpoints):
+                members = [Member(id=str(endpoint), endpoint=str(endpoint)) for endpoint in endpoints]
+                self._change_view(make_view(0, members, RingParameters(method="consistent")))
+            case RedisResolver(redis):
+                self._membership = Membership(redis, None, self._change_view, self._tally)
+                await self._membership.start()
+
+    async def _drain(self) -> int:
+        self._draining = True
+        loop = asyncio.get_running_loop()
+        finish_at = loop.time() + self._config.resolver.drain_delay + limits.DRAIN_TIMEOUT
+        self._log.info("load_balancer_draining", delay=self._config.resolver.drain_delay)
+        await self._servers.set_ready(False)
+        await asyncio.sleep(self._config.resolver.drain_delay)
+        await self._servers.stop(limits.DRAIN_TIMEOUT)
+        self._driver.feed(Draining(finish_at))
+        await self._finished.wait()
+        self._driver.stop()
+        if self._membership is not None:
+            await self._membership.stop()
+        await self._client.close()
+        await self._admin.stop()
+        self._log.info("load_balancer_stopped")
+        return 0
+
+    # ------------------------------------------------------------ what the core wants done
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case Reply():
+                self._intake.reply(action)
+            case Send():
+                self._client.send(action)
+            case Cancel():
+                self._client.cancel(action)
+            case Note():
+                self._notes.write(action)
+            case ReadView():
+                if self._membership is not None:
+                    self._membership.read_now()
+            case Finished():
+                self._finished.set()
+
+    # ------------------------------------------------------------ what the outside sees
+
+    def _change_view(self, view: View) -> None:
+        self._log.info("view_changed", epoch=view.epoch, digest=view.digest, active=[m.endpoint for m in view.active])
+        self._driver.feed(ViewChanged(view))
+        self._client.retain([member.endpoint for member in view.members])
+
+    def _ready(self) -> tuple[bool, str]:
+        if self._draining:
+            return False, "draining"
+        if self._membership is not None and not self._membership.converged:
+            return False, "no converged view of the samplers yet"
+        return True, ""
+
+    def _publish(self) -> None:
+        self._core.publish()
+        if self._membership is not None:
+            self._membership.publish()
+        self._tally.set(metrics.BUILD_INFO, 1, process.VERSION, "pure", "loadbalancer")
+
+
+async def serve(config: LoadBalancerConfig, worker: Worker, stop: asyncio.Event) -> int:
+    """Run one load balancer process to its end; the exit status."""
+    return await Service(config, worker).run(stop)
