@@ -16,7 +16,7 @@ EXPORT_REQUEST_SPANS = 8192  # the Collector's batch size
 EXPORT_LINGER = 0.2  # the Collector's batch timeout: what is kept leaves within this time
 RESPONSE_BYTES_MAX = 4 * MIB  # OTLP: responses are bounded too
 MESSAGE_CHARS_MAX = 1024  # error texts towards clients and in logs
-FIELD_NESTING_MAX = 100  # groups within groups when skipping an unknown field; protobuf's own bound
+FIELD_NESTING_MAX = 96  # groups within groups in an unknown field; official parsers stop at 100, the messages around included
 SPAN_BYTES_MAX = REQUEST_BYTES_MAX
 
 # ---------------------------------------------------------------- the load balancer
@@ -36,6 +36,11 @@ PROBE_INTERVAL = 1.0  # how often a member that is routed around is asked whethe
 LEASE = 10.0
 LEASE_MIN = 1.0
 POLL = 1.0
+STORE_TIMEOUT = 1.0  # one call of the lease store, and never more than a sixth of a lease
+STORE_POLL_STARTING = 0.2  # poll while starting: ready soon after the last process is up
+HINT_SPACING = 0.2  # hints and peers may hasten a read, at most to this pace: 500 members joining are 500 hints
+HINT_PING = 5.0  # a subscription that has not answered a ping for so long is made anew: silence looks like health
+HINT_RETRY = 1.0  # pause before a broken subscription is made again; polling goes on
 MEMBERS_MAX = 1000  # views are read whole; beyond this a lookup table of another kind is needed
 RING_SLOTS = 65537  # prime, as maglev asks; 65 slots a member at 1000 members
 CONSISTENT_POINTS = 1000  # per unit of weight: peak/mean 1.06 at 10 members
@@ -90,4 +95,5 @@ assert SILENCE_MAX < AGENT_DEADLINE * AGENT_DEADLINE_SHARE, "there is time left 
 assert DRAIN_QUIET < DRAIN_ACCEPT
 assert DRAIN_ACCEPT + DRAIN_RESERVE < DRAIN_TIMEOUT < 30
 assert POLL < LEASE / 3 and LEASE_MIN <= LEASE
+assert STORE_TIMEOUT < LEASE / 6, "a beat that fails leaves time for the next before the lease lapses"
 assert RETRY_AFTER <= RETRY_AFTER_MAX

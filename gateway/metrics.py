@@ -54,8 +54,10 @@ EXPORT_REJECTED = _counter("export_spans_rejected", "Spans a backend refused in 
 TRACES_RECEIVED = _counter("traces_received", "New traces taken into the buffer.")
 TRACES_DECIDED = _counter("traces_decided", "Traces decided; policy is the deciding one.", "decision", "policy")
 TRACES_EVICTED = _counter("traces_evicted", "Traces decided early because a bound was reached.", "bound")
+POLICY_ERRORS = _counter("policy_errors", "Verdicts that a policy could not give; it had no say in the decision.", "policy")
 VIEWS_CHANGED = _counter("views_changed", "Views taken into force.")
 LEASE_FAILURES = _counter("lease_store_failures", "Calls to the lease store that failed.")
+WORKER_RESTARTS = _counter("worker_restarts", "Times the parent process started a worker again.", "worker")
 
 BUFFER_BYTES = _gauge("buffer_bytes", "Bytes held by undecided traces, bookkeeping included.")
 BUFFER_BYTES_MAX = _gauge("buffer_bytes_max", "The buffer's budget.")
@@ -73,6 +75,7 @@ VIEW_INFO = _gauge("view_info", "Always 1; the digest of the view in force. Aler
 VIEW_MEMBERS = _gauge("view_members", "Members of the view in force.", "state")
 LEASE_AGE = _gauge("lease_age_seconds", "Seconds since the lease store last answered.")
 READY = _gauge("ready", "1 when readiness would answer 200.")
+WORKER_UP = _gauge("worker_up", "1 if the worker answered the parent process for this scrape.", "worker")
 BUILD_INFO = _gauge("build_info", "Always 1; the version and the kernel in use.", "version", "kernel", "tier")
 
 TABLE: tuple[Instrument, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Instrument))

@@ -1,0 +1,35 @@
+"""`python -m sampler` is `tailgate sampler`; and the tier as the command finds it."""
+
+from __future__ import annotations
+
+import sys
+
+from gateway.config import Document
+from gateway.config.settings import SamplerConfig
+from gateway.net import log, process
+from gateway.net.tier import Worker
+from sampler.config import parse
+from sampler.service import serve
+
+
+class SamplerTier:
+    """The sampler tier; see gateway.net.tier.Tier."""
+
+    name = "sampler"
+
+    def parse(self, document: Document) -> SamplerConfig:
+        """Judge the document; raises ConfigError."""
+        return parse(document)
+
+    def run(self, config: SamplerConfig, worker: Worker) -> int:
+        """Serve until asked to end; the exit status. Raises StartupError."""
+        log.configure(config.telemetry, self.name)
+        return process.run(lambda stop: serve(config, worker, stop))
+
+
+TIER = SamplerTier()
+
+if __name__ == "__main__":
+    from gateway.cli import main
+
+    sys.exit(main(["sampler", *sys.argv[1:]]))

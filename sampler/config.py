@@ -1,0 +1,110 @@
+"""A sampler's file: what its pipeline may hold, in which order, and the settings it becomes.
+
+Owns the rules of this tier. The keys of each component are gateway.config's.
+"""
+
+from __future__ import annotations
+
+from gateway import limits
+from gateway.config import Document, settings
+from gateway.config.balancing import LoadBalancing
+from gateway.config.block import Block
+from gateway.config.exporters import DebugExporter, FileExporter
+from gateway.config.extensions import RedisMembership
+from gateway.config.otlp import OtlpExporter
+from gateway.config.processors import Batch, MemoryLimiter
+from gateway.config.reading import Reading, Reference, health, needs, read, receivers
+from gateway.config.receivers import OtlpReceiver
+from gateway.config.tail_sampling import TailSampling
+
+
+def parse(document: Document) -> settings.SamplerConfig:
+    """The settings of a sampler. Raises ConfigError with every mistake in the document."""
+    reading = read(document)
+    needs(reading, "receivers", "a receiver")
+    _processors(reading)
+    _exporters(reading)
+    membership = _membership(reading)
+    reading.close()
+    assert reading.telemetry is not None, "anything missing was a mistake"
+    ((_, tail_sampling),) = reading.blocks("processors", TailSampling)
+    batch = [block.settings() for _, block in reading.blocks("processors", Batch)]
+    memory = [block.settings() for _, block in reading.blocks("processors", MemoryLimiter)]
+    return settings.SamplerConfig(
+        receivers=receivers(reading),
+        tail_sampling=tail_sampling.settings(),
+        exporters=_exporter_settings(reading),
+        telemetry=reading.telemetry.settings(),
+        batch=batch[0] if batch else settings.Batch(),
+        memory=memory[0] if memory else None,
+        health=health(reading),
+        membership=membership.settings() if membership else None,
+    )
+
+
+def _processors(reading: Reading) -> None:
+    """One tail_sampling; one memory_limiter at most, before it; one batch at most, behind it."""
+    named = reading.references("processors")
+    sampling = _one(reading, named, TailSampling, "tail_sampling")
+    limiter = _one(reading, named, MemoryLimiter, "memory_limiter")
+    batch = _one(reading, named, Batch, "batch")
+    undefined = any(reference.component is None or reference.component.model is None for reference in named)
+    if reading.pipeline and sampling is None and not undefined:
+        pipeline = ("service", "pipelines", reading.pipeline)
+        reading.note(
+            (*pipeline, "processors") if named else pipeline, "a sampler's pipeline needs tail_sampling", at_key=True
+        )
+    if sampling is None:
+        return
+    if limiter is not None and named.index(limiter) > named.index(sampling):
+        reading.note(limiter.path, "memory_limiter bounds what tail_sampling holds: it must come before it")
+    if batch is not None and named.index(batch) < named.index(sampling):
+        reading.note(batch.path, "batch sets the size of export requests: it must come after tail_sampling")
+
+
+def _one(reading: Reading, named: list[Reference], model: type[Block], kind: str) -> Reference | None:
+    """The first of a kind; any further one is noted."""
+    found = [reference for reference in named if reference.is_a(model)]
+    for reference in found[1:]:
+        if reference.id != found[0].id:
+            reading.note(reference.path, f"a second {kind}; {found[0].id} is there, and a sampler has one")
+    return found[0] if found else None
+
+
+def _exporters(reading: Reading) -> None:
+    needs(reading, "exporters", "an exporter")
+    for reference in reading.references("exporters"):
+        if reference.is_a(LoadBalancing):
+            reading.note(
+                reference.path, "load_balancing is for load balancers: put it in their file (tailgate loadbalancer)"
+            )
+
+
+def _exporter_settings(reading: Reading) -> tuple[settings.Exporter, ...]:
+    """The settings of the pipeline's exporters, in its order."""
+    blocks = reading.blocks("exporters", Block)
+    return tuple(
+        block.settings(name) for name, block in blocks if isinstance(block, (OtlpExporter, DebugExporter, FileExporter))
+    )
+
+
+def _membership(reading: Reading) -> RedisMembership | None:
+    """The membership, if the sampler is to be a member; balancers must then be able to forward to it."""
+    named = [reference for reference in reading.references("extensions") if reference.is_a(RedisMembership)]
+    if not named:
+        return None
+    servers = [block.protocols.grpc for _, block in reading.blocks("receivers", OtlpReceiver) if reading.pipeline]
+    broken = any(
+        reference.component is None or reference.component.block is None
+        for reference in reading.references("receivers")
+    )
+    least = limits.FORWARD_REQUEST_BYTES_MAX // limits.MIB
+    if not broken and not any(servers):
+        reading.note(named[0].path, "a member needs a receiver with protocols.grpc: load balancers forward to it")
+    elif not broken and all(server is None or server.max_recv_msg_size_mib < least for server in servers):
+        reading.note(
+            named[0].path,
+            f"a member needs max_recv_msg_size_mib of at least {least}: load balancers forward so much at once",
+        )
+    blocks = reading.blocks("extensions", RedisMembership)
+    return blocks[0][1] if blocks else None

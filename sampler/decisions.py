@@ -1,0 +1,123 @@
+"""What was decided: for spans that come late, and for spans of kept traces that are sent again. Bounded; knows no policies.
+
+`Decisions` remembers keep or drop for as many traces as it is given room for; the least recently asked for goes first.
+`Exported` remembers the span ids of kept traces for a while.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+
+from sampler.seen import Seen, size_of, with_id
+
+EXPORTED_TRACE_BYTES = (
+    260  # id, entry, place in dict and queue, head of the ids; tests/sampler/test_decisions.py measures it
+)
+
+
+class Decisions:
+    """Past decisions by trace id, least recently used first.
+
+    A decision takes about 160 bytes (an ordered dict's entry and the id); nothing of it is charged to the buffer's budget.
+    """
+
+    def __init__(self, kept_max: int, dropped_max: int) -> None:
+        assert kept_max >= 1 and dropped_max >= 1
+        self._bounds = {True: kept_max, False: dropped_max}
+        self._known: dict[bool, OrderedDict[bytes, None]] = {True: OrderedDict(), False: OrderedDict()}
+
+    @property
+    def kept(self) -> int:
+        """How many kept traces are remembered."""
+        return len(self._known[True])
+
+    @property
+    def dropped(self) -> int:
+        """How many traces decided against are remembered."""
+        return len(self._known[False])
+
+    def remember(self, trace_id: bytes, keep: bool) -> None:
+        """Remember the decision, in place of any earlier one on this trace."""
+        self._known[not keep].pop(trace_id, None)
+        known = self._known[keep]
+        known[trace_id] = None
+        known.move_to_end(trace_id)
+        if len(known) > self._bounds[keep]:
+            known.popitem(last=False)
+
+    def recall(self, trace_id: bytes) -> bool | None:
+        """Whether the trace was kept; None if there is no memory of it. Asking keeps the memory fresh."""
+        for keep, known in self._known.items():
+            if trace_id in known:
+                known.move_to_end(trace_id)
+                return keep
+        return None
+
+
+class _Entry:
+    """One kept trace's span ids and when they may be forgotten."""
+
+    __slots__ = ("expire_at", "seen")
+
+    def __init__(self, expire_at: float, seen: Seen) -> None:
+        self.expire_at = expire_at
+        self.seen = seen
+
+
+class Exported:
+    """Span ids of kept traces, each trace for `window` seconds after its last new span, within `bytes_max` bytes.
+
+    Beyond either bound a span sent again is taken for a new one. The oldest traces are forgotten first.
+    """
+
+    def __init__(self, window: float, bytes_max: int) -> None:
+        self._window = window
+        self._bytes_max = bytes_max
+        self._entries: dict[bytes, _Entry] = {}
+        self._queue: deque[tuple[float, bytes]] = (
+            deque()
+        )  # in the order in which they were remembered or looked at last
+        self.bytes = 0
+
+    def remember(self, trace_id: bytes, seen: Seen, now: float) -> None:
+        """Remember these ids, in place of what is known of the trace. The set, if it is one, is ours from now on."""
+        self._forget(trace_id)
+        entry = _Entry(now + self._window, seen)
+        self._entries[trace_id] = entry
+        self._queue.append((entry.expire_at, trace_id))
+        self.bytes += EXPORTED_TRACE_BYTES + size_of(seen)
+        self._trim(now)
+
+    def add(self, trace_id: bytes, span_id: bytes, now: float) -> bool:
+        """Take in one late span; False if it came out already, within the window."""
+        entry = self._entries.get(trace_id)
+        if entry is None or entry.expire_at <= now:
+            self.remember(trace_id, span_id, now)
+            return True
+        before = size_of(entry.seen)
+        seen = with_id(entry.seen, span_id)
+        if seen is None:
+            return False
+        entry.seen = seen
+        entry.expire_at = now + self._window
+        self.bytes += size_of(seen) - before
+        self._trim(now)
+        return True
+
+    def _trim(self, now: float) -> None:
+        """Forget what has expired, and the oldest while there is too much."""
+        queue = self._queue
+        while queue and (queue[0][0] <= now or self.bytes > self._bytes_max):
+            at, trace_id = queue.popleft()
+            entry = self._entries.get(trace_id)
+            if entry is None:
+                continue
+            if entry.expire_at > max(at, now) and self.bytes <= self._bytes_max:
+                queue.append((entry.expire_at, trace_id))  # it had late spans since
+            else:
+                self._forget(trace_id)
+
+    def _forget(self, trace_id: bytes) -> None:
+        entry = self._entries.pop(trace_id, None)
+        if entry is not None:
+            self.bytes -= EXPORTED_TRACE_BYTES + size_of(entry.seen)

@@ -1,0 +1,164 @@
+"""The sampler's shell: builds the core, the servers, the exporters and the membership, and joins them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from gateway import limits, metrics
+from gateway.config.settings import Receiver, RedisMembership, SamplerConfig
+from gateway.core import Action, Cancel, Draining, Finished, Note, ReadView, Reply, Send, ViewChanged
+from gateway.membership import State, View, ViewStamp
+from gateway.metrics import Tally
+from gateway.net import log, process
+from gateway.net.admin import Admin, show_view
+from gateway.net.driver import Driver
+from gateway.net.exporters import Exporters
+from gateway.net.intake import Intake
+from gateway.net.membership import Membership, claim
+from gateway.net.servers import Servers
+from gateway.net.tier import Worker
+from sampler.sampler import Sampler
+
+
+class Service:
+    """One sampler process."""
+
+    def __init__(self, config: SamplerConfig, worker: Worker) -> None:
+        self._config = config = for_worker(config, worker.index)
+        self._worker = worker
+        self._tally = Tally()
+        self._log = log.get()
+        self._notes = log.Notes()
+        budget = process.budget(config.memory, int(process.memory_bytes() * limits.BUFFER_SHARE), worker.workers)
+        membership = config.membership
+        self._core = Sampler(
+            config.tail_sampling,
+            config.exporters,
+            config.batch,
+            self._tally,
+            budget=budget,
+            alone=membership is None,
+            duplicate_window=limits.DUPLICATE_WINDOW if membership is None else membership.duplicate_window,
+        )
+        self._driver = Driver(self._core, self._perform)
+        self._exporters = Exporters(config.exporters, self._driver.feed)
+        self._intake = Intake(self._driver.feed)
+        self._servers = Servers(config.receivers, self._intake, stamp=self._stamp)
+        self._admin = Admin(self._tally, self._ready, self._publish)
+        self._membership: Membership | None = None
+        self._view: View | None = None
+        self._draining = False
+        self._finished: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Serve until `stop` is set or a newer replica takes this endpoint, then drain. Raises StartupError."""
+        await self._servers.start()
+        if self._worker.admin_socket:
+            await self._admin.serve_unix(self._worker.admin_socket)
+        else:
+            await self._admin.serve(self._config.health, self._config.telemetry.metrics)
+        if self._config.membership is not None:
+            await self._join(self._config.membership, stop)
+        await self._servers.set_ready(True)
+        process.freeze()
+        self._log.info("sampler_started", receivers=[receiver.name for receiver in self._config.receivers])
+        await stop.wait()
+        return await self._drain()
+
+    async def _join(self, settings: RedisMembership, stop: asyncio.Event) -> None:
+        """Take a lease and the place on the ring; the servers listen already."""
+
+        def step_down(reason: str) -> None:
+            self._log.error("stepping_down", reason=reason)
+            stop.set()
+
+        self._membership = Membership(settings.redis, claim(settings), self._change_view, step_down, self._tally)
+        await self._membership.start()
+        await self._membership.set_state(State.ACTIVE)
+
+    async def _drain(self) -> int:
+        self._draining = True
+        membership = self._config.membership
+        grace = limits.DRAIN_TIMEOUT if membership is None else membership.drain_timeout
+        loop = asyncio.get_running_loop()
+        self._log.info("sampler_draining", grace=grace)
+        await self._servers.set_ready(False)
+        self._driver.feed(Draining(loop.time() + grace))
+        if self._membership is not None:
+            await self._membership.set_state(State.DRAINING)
+        lost = await self._finished
+        if self._membership is not None:
+            await self._membership.leave()
+            await self._membership.stop()
+        await self._servers.stop(limits.DRAIN_RESERVE / 2)
+        self._driver.stop()
+        await self._exporters.close()
+        await self._admin.stop()
+        self._log.info("sampler_stopped", lost_spans=lost)
+        return 1 if lost else 0
+
+    # ------------------------------------------------------------ what the core wants done
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case Reply():
+                self._intake.reply(action)
+            case Send():
+                self._exporters.send(action)
+            case Cancel():
+                self._exporters.cancel(action)
+            case Note():
+                self._notes.write(action)
+            case ReadView():
+                if self._membership is not None:
+                    self._membership.read_now()
+            case Finished(lost_spans):
+                self._finished.set_result(lost_spans)
+
+    # ------------------------------------------------------------ what the outside sees
+
+    def _change_view(self, view: View) -> None:
+        self._view = view
+        self._driver.feed(ViewChanged(view))
+
+    def _stamp(self) -> ViewStamp | None:
+        return None if self._view is None else self._view.stamp
+
+    def _ready(self) -> tuple[bool, str]:
+        if self._draining:
+            return False, "draining"
+        if self._config.membership is not None and (self._membership is None or not self._membership.converged):
+            return False, "not an active member of a view yet"
+        return True, ""
+
+    def _publish(self) -> None:
+        self._core.publish()
+        show_view(self._tally, self._view)
+        if self._membership is not None:
+            self._tally.set(metrics.LEASE_AGE, self._membership.lease_age)
+        self._tally.set(metrics.BUILD_INFO, 1, process.VERSION, "pure", "sampler")
+
+
+async def serve(config: SamplerConfig, worker: Worker, stop: asyncio.Event) -> int:
+    """Run one sampler process to its end; the exit status."""
+    return await Service(config, worker).run(stop)
+
+
+def for_worker(config: SamplerConfig, index: int) -> SamplerConfig:
+    """The configuration of worker `index`: it listens and advertises so many ports further on, and is its own ring member."""
+    if index == 0:
+        return config
+    membership = config.membership
+    if membership is not None:
+        name = f"{membership.ring_name}/{index}" if membership.ring_name else ""
+        membership = replace(membership, advertise=membership.advertise.offset(index), ring_name=name)
+    receivers = tuple(
+        Receiver(
+            receiver.name,
+            receiver.grpc and replace(receiver.grpc, endpoint=receiver.grpc.endpoint.offset(index)),
+            receiver.http and replace(receiver.http, endpoint=receiver.http.endpoint.offset(index)),
+        )
+        for receiver in config.receivers
+    )
+    return replace(config, receivers=receivers, membership=membership)

@@ -1,0 +1,14 @@
+"""sampler.policy.always_sample."""
+
+from __future__ import annotations
+
+from gateway.otlp.facts import Facts
+from sampler.policy import Needs, Verdict
+from sampler.policy.always_sample import AlwaysSample
+
+
+def test_everything_is_kept() -> None:
+    """always_sample keeps a trace whatever its facts are, and asks for none."""
+    policy = AlwaysSample("all")
+    assert policy.vote(Facts(), bytes(16)) is Verdict.KEEP
+    assert policy.needs == Needs()

@@ -1,0 +1,68 @@
+"""sampler.policy.probabilistic: the Collector's own hash and threshold."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.otlp.facts import Facts
+from sampler.policy import BadPolicyError, Verdict
+from sampler.policy.probabilistic import DEFAULT_SALT, fnv1a, probabilistic, threshold_of
+
+HASHES = [
+    ("00" * 16, 16254958829412527165, 9316101679626017984),
+    ("0102030405060708090a0b0c0d0e0f10", 15838989281584434349, 643542913863792944),
+    ("000000000000000052969a8955571a3f", 8586181139913351667, 9005606981338413206),
+    ("4bf92f3577b34da6a3ce929d0e0e4736", 11908981664384643253, 12373566994375301436),
+    ("ff" * 16, 1711019809656077869, 5329741664083342512),
+]
+THRESHOLDS = [
+    (0.1, 18446744073709551),
+    (1, 184467440737095519),
+    (10, 1844674407370955263),
+    (25, 4611686018427387903),
+    (33, 6087425544324152319),
+    (50, 9223372036854775807),
+    (99.9, 18428297329635844095),
+    (0, 0),
+    (-5, 0),
+    (100, 2**64 - 1),
+    (250, 2**64 - 1),
+]
+
+
+@pytest.mark.parametrize(("trace_id", "default", "salted"), HASHES)
+def test_the_hash_is_the_collectors(trace_id: str, default: int, salted: int) -> None:
+    """The hash of salt and trace id is the Collector's, so the same traces are kept."""
+    assert fnv1a(DEFAULT_SALT.encode() + bytes.fromhex(trace_id)) == default
+    assert fnv1a(bytes.fromhex(trace_id), fnv1a(b"test-salt")) == salted
+
+
+@pytest.mark.parametrize(("percentage", "threshold"), THRESHOLDS)
+def test_the_threshold_is_the_collectors(percentage: float, threshold: int) -> None:
+    """A percentage becomes the very threshold that Go's arithmetic gives."""
+    assert threshold_of(percentage) == threshold
+
+
+@given(st.floats(-10, 110), st.floats(-10, 110))
+def test_a_higher_percentage_keeps_no_less(one: float, other: float) -> None:
+    """What is kept at a percentage is kept at every higher one."""
+    low, high = sorted((one, other))
+    assert 0 <= threshold_of(low) <= threshold_of(high) <= 2**64 - 1
+
+
+@pytest.mark.parametrize(("trace_id", "default", "salted"), HASHES)
+def test_the_hash_is_held_against_the_threshold(trace_id: str, default: int, salted: int) -> None:
+    """A trace is kept when its hash is at most the threshold; an empty salt means the default one."""
+    for percentage in (0, 10, 25, 50, 75, 100):
+        for salt, hashed in (("", default), ("test-salt", salted)):
+            expected = Verdict.KEEP if hashed <= threshold_of(percentage) else Verdict.NO
+            policy = probabilistic("p", percentage, salt)
+            assert policy.vote(Facts(), bytes.fromhex(trace_id)) is expected
+
+
+def test_not_a_number_is_refused() -> None:
+    """A percentage of NaN cannot be a policy."""
+    with pytest.raises(BadPolicyError):
+        threshold_of(float("nan"))
