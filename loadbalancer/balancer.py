@@ -12,6 +12,7 @@ every PROBE_INTERVAL whether it is back, with an empty request, which every OTLP
 from __future__ import annotations
 
 import heapq
+import math
 from dataclasses import dataclass, field
 
 from gateway import limits, metrics
@@ -35,7 +36,7 @@ from gateway.core import (
     Send,
     ViewChanged,
 )
-from gateway.errors import MalformedRequestError
+from gateway.errors import MalformedRequestError, TooLargeError
 from gateway.membership import Member, View, ViewStamp
 from gateway.metrics import Tally
 from gateway.outbox import Attempt, Outbox, Part
@@ -76,6 +77,7 @@ class _Link:
     member: Member
     outbox: Outbox[_Owner]
     heard_at: float = 0.0  # when it last answered, or when the oldest wait for an answer began
+    unanswered_at: float = -math.inf  # when an attempt last ended without an answer: the wait goes on with the next one
     avoided: bool = False
     probe_at: float = 0.0
     flying: list[int] = field(default_factory=list)
@@ -102,6 +104,7 @@ class Balancer:
         self._view: View | None = None
         self._whole_ring: Ring | None = None  # of the view
         self._ring: Ring | None = None  # of the view without the members that are avoided
+        self._owners: frozenset[str] = frozenset()  # the ids of that ring's members
         self._links: dict[str, _Link] = {}  # by member id
         self._links_by_attempt: dict[int, _Link] = {}
         self._probes: dict[int, _Link] = {}
@@ -180,9 +183,13 @@ class Balancer:
             self._tally.add(metrics.REQUESTS_REJECTED, 1, "malformed")
             out.append(Reply(event.token, Invalid(f"not an ExportTraceServiceRequest: {error}")))
             return
-        stuck = self._stuck_member(routed.pieces)
-        if stuck is not None:
-            self._refuse(event.token, "member_bytes", f"too much waits for sampler {stuck.endpoint}", out)
+        except TooLargeError as error:
+            self._tally.add(metrics.REQUESTS_REJECTED, 1, "too_large")
+            out.append(Reply(event.token, Invalid(f"the request is too large: {error}")))
+            return
+        full = self._what_is_full(routed.pieces)
+        if full is not None:
+            self._refuse(event.token, *full, out)
             return
         self._tally.add(metrics.SPANS_RECEIVED, routed.spans + routed.rejected)
         if routed.rejected:
@@ -208,11 +215,17 @@ class Balancer:
         self._tally.add(metrics.REQUESTS_REJECTED, 1, reason)
         out.append(Reply(token, Overloaded(message, limits.RETRY_AFTER)))
 
-    def _stuck_member(self, pieces: list[Piece]) -> Member | None:
+    def _what_is_full(self, pieces: list[Piece]) -> tuple[str, str] | None:
+        """(reason, message) of the bound that these pieces would break; None if there is room for all."""
+        sizes: dict[str, int] = {}
         for member, body, _ in pieces:
-            link = self._links.get(member.id)
-            if link is not None and link.outbox.bytes and link.outbox.bytes + len(body) > self._member_bytes_max:
-                return member
+            sizes[member.id] = sizes.get(member.id, 0) + len(body)
+        if self._held and self._held + sum(sizes.values()) > self._bytes_max:
+            return "bytes", f"the load balancer holds {self._held} of {self._bytes_max} bytes"
+        for id, size in sizes.items():
+            link = self._links.get(id)
+            if link is not None and link.outbox.bytes and link.outbox.bytes + size > self._member_bytes_max:
+                return "member_bytes", f"too much waits for sampler {link.member.endpoint}"
         return None
 
     def _put(self, pieces: list[Piece], request: _Request, tries: int, now: float, out: list[Action]) -> None:
@@ -237,7 +250,7 @@ class Balancer:
     def _pump(self, link: _Link, now: float, out: list[Action]) -> None:
         while (attempt := link.outbox.take(now, self._number + 1)) is not None:
             self._number += 1
-            if not link.flying:
+            if not link.flying and now - link.unanswered_at > limits.FORWARD_RETRY_MAX:
                 link.heard_at = now
             link.flying.append(attempt.number)
             self._links_by_attempt[attempt.number] = link
@@ -255,17 +268,18 @@ class Balancer:
         link, attempt = self._answered(event.attempt, now)
         if link is None or attempt is None:
             return
-        self._tally.add(metrics.SPANS_FORWARDED, attempt.spans - event.rejected_spans, link.member.name)
+        rejected = min(event.rejected_spans, attempt.spans)  # a number from outside
+        self._tally.add(metrics.SPANS_FORWARDED, attempt.spans - rejected, link.member.name)
         alone = len(attempt.parts) == 1
-        if event.rejected_spans:
-            self._tally.add(metrics.SPANS_REJECTED, event.rejected_spans, "sampler")
-            fields: dict[str, object] = {"member": link.member.endpoint, "spans": event.rejected_spans}
+        if rejected:
+            self._tally.add(metrics.SPANS_REJECTED, rejected, "sampler")
+            fields: dict[str, object] = {"member": link.member.endpoint, "spans": rejected}
             out.append(Note(Level.WARNING, "sampler_rejected_spans", fields | {"reason": event.message}))
         for part in attempt.parts:
             request = part.owner.request
-            if event.rejected_spans or event.message:
+            if rejected or event.message:
                 request.message = request.message or f"sampler {link.member.endpoint}: {event.message}"
-                request.refused += event.rejected_spans if alone else 0
+                request.refused += rejected if alone else 0
             self._settle(part)
             self._answer_if_complete(request, out)
         self._pump(link, now, out)
@@ -274,7 +288,7 @@ class Balancer:
         link = self._links_by_attempt.pop(number, None)
         if link is None:
             return None, None
-        link.heard_at = now
+        link.heard_at, link.unanswered_at = now, -math.inf
         link.flying.remove(number)
         return link, link.outbox.withdraw(number)
 
@@ -315,7 +329,7 @@ class Balancer:
             case Failure.REFUSED:
                 self._refused(link, attempt, event.reason, out, now)
             case Failure.NO_ANSWER:
-                link.heard_at = heard_at  # a timeout is no answer
+                link.heard_at, link.unanswered_at = heard_at, now  # a timeout is no answer
                 self._rest(attempt.parts, event.retry_after, now)
             case Failure.RETRYABLE:
                 self._rest(attempt.parts, event.retry_after, now)
@@ -324,7 +338,10 @@ class Balancer:
     def _refused(self, link: _Link, attempt: Attempt[_Owner], reason: str, out: list[Action], now: float) -> None:
         """Refused for good. Once more, each agent's part by itself, so that nobody's mistake costs another's data."""
         if len(attempt.parts) > 1:
-            link.outbox.requeue_apart([[part] for part in attempt.parts], now)
+            if self._owns(link):
+                link.outbox.requeue_apart([[part] for part in attempt.parts], now)
+            else:  # it has left meanwhile: the others may see it otherwise, and if not, they cut it apart
+                self._reroute(attempt.parts, now, out)
             return
         part = attempt.parts[0]
         fields: dict[str, object] = {"member": link.member.endpoint, "spans": part.spans, "reason": reason}
@@ -385,11 +402,11 @@ class Balancer:
         self._view = view
         self._tally.add(metrics.VIEWS_CHANGED)
         self._whole_ring = Ring(view)
-        owners = {member.id for member in self._whole_ring.members}
-        gone = [link for name, link in self._links.items() if name not in owners]
-        for link in gone:
-            link.avoided = False
+        active = {member.id for member in view.active}
+        for link in self._links.values():
+            link.avoided = link.avoided and link.member.id in active
         self._rebuild_ring()
+        gone = [link for link in self._links.values() if not link.avoided and not self._owns(link)]
         moved: list[_Part] = []
         for link in gone:
             moved += link.outbox.discard(_always)
@@ -404,6 +421,7 @@ class Balancer:
         assert self._whole_ring is not None
         avoided = [link.member.id for link in self._links.values() if link.avoided]
         self._ring = self._whole_ring.without(avoided) if avoided else self._whole_ring
+        self._owners = frozenset(member.id for member in self._ring.members)
 
     def _avoid(self, link: _Link, reason: str, parts: list[_Part], now: float, out: list[Action]) -> None:
         """Route around this member from now on, and with it everything that was on its way there."""
@@ -411,6 +429,7 @@ class Balancer:
         for number in link.flying:
             del self._links_by_attempt[number]
         link.flying.clear()
+        link.unanswered_at = -math.inf
         parts = parts + link.outbox.empty()
         if not link.avoided and self._owns(link):
             link.avoided = True
@@ -422,7 +441,8 @@ class Balancer:
         self._reroute(parts, now, out)
 
     def _owns(self, link: _Link) -> bool:
-        return self._whole_ring is not None and any(link.member.id == member.id for member in self._whole_ring.members)
+        """Whether the ring in use sends it anything."""
+        return link.member.id in self._owners
 
     def _watch(self, now: float, out: list[Action]) -> None:
         for link in list(self._links.values()):
@@ -465,6 +485,7 @@ class Balancer:
     def _finish(self, now: float, out: list[Action]) -> None:
         if self._finish_at is None or self._finished or (self._unanswered and now < self._finish_at):
             return
+        self._give_up_overdue(math.inf, out)  # who still waits is told to send it again, elsewhere
         self._finished = True
         out.append(Finished())
 

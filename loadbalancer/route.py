@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gateway.ring import Ring
-
+from gateway import limits
+from gateway.errors import TooLargeError
 from gateway.membership import Member
 from gateway.otlp.join import cut, enclose
 from gateway.otlp.split import Scope, split
+from gateway.ring import Ring
 
 
 class Piece(NamedTuple):
@@ -33,17 +34,26 @@ class Routed(NamedTuple):
 
 
 def route(request: bytes, ring: Ring, bytes_max: int) -> Routed:
-    """Split by owner. Raises MalformedRequestError. The ring must not be empty if the request has a valid span."""
+    """Split by owner. The ring must not be empty if the request has a valid span. Raises MalformedRequestError, and
+    TooLargeError if the request is small only as long as its resources and scopes need not be repeated for each owner.
+    """
     parts = split(request)
     owners: dict[bytes, Member] = {}
     members: dict[str, Member] = {}
     bodies: dict[str, list[bytes]] = {}
     spans: dict[str, int] = {}
+    envelopes = 0
     for scope in parts.scopes:
-        for member, runs in _runs_by_owner(scope, ring, owners):
+        runs_by_owner = _runs_by_owner(scope, ring, owners)
+        envelopes += len(runs_by_owner) * (len(scope.envelope.resource) + len(scope.envelope.scope))
+        for member, runs in runs_by_owner:
             members[member.id] = member
             enclose(bodies.setdefault(member.id, []), scope.envelope, [request[start:stop] for start, stop, _ in runs])
             spans[member.id] = spans.get(member.id, 0) + sum([count for _, _, count in runs])
+    if envelopes > len(request) + limits.ENVELOPES_REPEATED_MAX:  # nothing has been copied yet
+        raise TooLargeError(
+            f"its resources and scopes would take {envelopes} bytes, repeated for each sampler and scope"
+        )
     pieces: list[Piece] = []
     for name, body in bodies.items():
         pieces += _pieces(members[name], b"".join(body), spans[name], bytes_max)

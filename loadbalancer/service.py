@@ -10,7 +10,7 @@ from gateway.core import Action, Cancel, Draining, Finished, Note, ReadView, Rep
 from gateway.membership import Member, RingParameters, View, make_view
 from gateway.metrics import Tally
 from gateway.net import log, process
-from gateway.net.admin import Admin
+from gateway.net.admin import Admin, show_view
 from gateway.net.client import Client
 from gateway.net.driver import Driver
 from gateway.net.intake import Intake
@@ -37,6 +37,7 @@ class Service:
         self._servers = Servers(config.receivers, self._intake, reuse_port=worker.workers > 1)
         self._admin = Admin(self._tally, self._ready, self._publish)
         self._membership: Membership | None = None
+        self._view: View | None = None
         self._draining = False
         self._finished = asyncio.Event()
 
@@ -63,7 +64,7 @@ class Service:
                 members = [Member(id=str(endpoint), endpoint=str(endpoint)) for endpoint in endpoints]
                 self._change_view(make_view(0, members, RingParameters(method="consistent")))
             case RedisResolver(redis):
-                self._membership = Membership(redis, None, self._change_view, self._tally)
+                self._membership = Membership(redis, None, self._change_view, lambda reason: None, self._tally)
                 await self._membership.start()
 
     async def _drain(self) -> int:
@@ -105,6 +106,7 @@ class Service:
     # ------------------------------------------------------------ what the outside sees
 
     def _change_view(self, view: View) -> None:
+        self._view = view
         self._log.info("view_changed", epoch=view.epoch, digest=view.digest, active=[m.endpoint for m in view.active])
         self._driver.feed(ViewChanged(view))
         self._client.retain([member.endpoint for member in view.members])
@@ -118,8 +120,9 @@ class Service:
 
     def _publish(self) -> None:
         self._core.publish()
+        show_view(self._tally, self._view)
         if self._membership is not None:
-            self._membership.publish()
+            self._tally.set(metrics.LEASE_AGE, self._membership.lease_age)
         self._tally.set(metrics.BUILD_INFO, 1, process.VERSION, "pure", "loadbalancer")
 
 

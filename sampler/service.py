@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from gateway import limits, metrics
-from gateway.config.settings import Receiver, RedisMembership, SamplerConfig
+from gateway.config.settings import FileExporter, Receiver, RedisMembership, SamplerConfig
 from gateway.core import Action, Cancel, Draining, Finished, Note, ReadView, Reply, Send, ViewChanged
 from gateway.membership import State, View, ViewStamp
 from gateway.metrics import Tally
@@ -146,7 +146,8 @@ async def serve(config: SamplerConfig, worker: Worker, stop: asyncio.Event) -> i
 
 
 def for_worker(config: SamplerConfig, index: int) -> SamplerConfig:
-    """The configuration of worker `index`: it listens and advertises so many ports further on, and is its own ring member."""
+    """The configuration of worker `index`: it listens and advertises so many ports further on, is a ring member
+    of its own, and writes files of its own."""
     if index == 0:
         return config
     membership = config.membership
@@ -161,4 +162,8 @@ def for_worker(config: SamplerConfig, index: int) -> SamplerConfig:
         )
         for receiver in config.receivers
     )
-    return replace(config, receivers=receivers, membership=membership)
+    exporters = tuple(
+        replace(exporter, path=f"{exporter.path}.{index}") if isinstance(exporter, FileExporter) else exporter
+        for exporter in config.exporters
+    )
+    return replace(config, receivers=receivers, exporters=exporters, membership=membership)

@@ -103,10 +103,11 @@ class DebugExporter:
 
 @dataclass(frozen=True, slots=True)
 class FileExporter:
-    """Exporter `file`: appends OTLP/JSON, one export request a line."""
+    """Exporter `file`: writes OTLP/JSON, one export request a line. Without `append` the file is begun anew at start."""
 
     name: str
     path: str
+    append: bool = False
 
 
 Exporter = OtlpExporter | DebugExporter | FileExporter
@@ -169,7 +170,7 @@ class RedisMembership:
     lease: float = limits.LEASE
     drain_timeout: float = limits.DRAIN_TIMEOUT
     duplicate_window: float = limits.DUPLICATE_WINDOW
-    ring: str = "maglev"
+    ring: str = "consistent"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -43,7 +44,11 @@ class DebugSink:
         lines = (
             [f"kept {spans} spans"] if self._verbosity == "basic" else describe(request, self._verbosity == "detailed")
         )
-        self._out.write("\n".join(lines) + "\n")
+        text = "\n".join(lines) + "\n"
+        encoding = self._out.encoding or "utf-8"
+        self._out.write(
+            text.encode(encoding, "backslashreplace").decode(encoding)
+        )  # not every terminal knows every letter
         self._out.flush()
 
     def close(self) -> None:
@@ -73,12 +78,18 @@ def describe(request: bytes, detailed: bool) -> list[str]:
 def _describe_span(service: str, span: Span, start: int) -> str:
     at, took = (span.start_time_unix_nano - start) / 1e6, (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6
     status = _STATUS[span.status.code] if 0 <= span.status.code < len(_STATUS) else str(span.status.code)
-    return f"    {span.span_id.hex()} {service}: {span.name} at +{at:.1f} ms for {took:.1f} ms, {status}"
+    who = f"{_printable(service)}: {_printable(span.name)}"
+    return f"    {span.span_id.hex()} {who} at +{at:.1f} ms for {took:.1f} ms, {status}"
 
 
 def _text(value: AnyValue) -> str:
     kind = value.WhichOneof("value")
     return str(getattr(value, kind)) if kind else ""
+
+
+def _printable(text: str) -> str:
+    """The text without line breaks and terminal controls: agents choose names, and a name must not look like a line of ours."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class FileSink:
@@ -88,16 +99,21 @@ class FileSink:
         try:
             # unbuffered: what a failed write leaves behind must not come out later
             self._file = Path(settings.path).open("ab", buffering=0)  # noqa: SIM115 -- open as long as the process
+            if not settings.append and self._file.seekable():  # a pipe or a terminal has nothing to begin anew
+                self._file.truncate(0)
         except OSError as error:
             raise StartupError(f"exporter {settings.name}: cannot write {settings.path}: {error.strerror}") from error
+        self._lock = threading.Lock()  # requests are written on threads; taking back one must not take back another
 
     def write(self, request: bytes, spans: int) -> None:
         """Append the request; a line that came out short (disk full) is taken back and OSError raised."""
         line = to_json_line(request)
-        at = self._file.seek(0, os.SEEK_END)
-        written = self._file.write(line)
+        with self._lock:
+            at = self._file.seek(0, os.SEEK_END)
+            written = self._file.write(line)
+            if written != len(line):
+                self._file.truncate(at)
         if written != len(line):
-            self._file.truncate(at)
             raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes could be written")
 
     def close(self) -> None:

@@ -1,0 +1,194 @@
+"""docs/CONFIGURATION.md, written from the models: `python -m gateway.config.reference > docs/CONFIGURATION.md`.
+
+Owns how models become tables. What a key means stands beside the key, in its model.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from gateway.config.block import Block, inner
+from gateway.config.catalogue import ALIASES, SHELVES, Shelf
+from gateway.config.pipelines import Service
+from gateway.config.scalars import Kind
+from gateway.config.words import listed
+
+_TOP = """\
+# Configuration
+
+*Written from the models by `python -m gateway.config.reference`. Do not edit by hand.*
+
+The language is the OpenTelemetry Collector's. A file that uses what is built runs unchanged; everything else is refused with
+its place and the reason, never ignored:
+
+```
+$ tailgate check --config sampler.yaml
+sampler.yaml:14:9: processors.tail_sampling.policies[2].latency.treshold_ms: unknown key; did you mean "threshold_ms"?
+```
+
+Every mistake is named in one go, and the command exits with 2. Working files to begin with are in `deploy/quickstart/`.
+
+## The file
+
+| Section | What it holds |
+|---|---|
+| `receivers` | where traces come in |
+| `processors` | what they pass |
+| `exporters` | where they go |
+| `extensions` | what runs beside |
+| `service` | which of all these run, and in which pipeline |
+
+A component's id is its type or `type/name`: `otlp`, `otlp/backup`. What is defined but not named under `service` is checked and
+not run. One process runs one pipeline, named `traces` or `traces/name`.
+
+**A load balancer** receives with `otlp`, may have one `memory_limiter`, and exports to exactly one `load_balancing`. It
+coalesces by itself what goes to one sampler, so `batch` has no place in it.
+
+**A sampler** receives with one or more `otlp`, has exactly one `tail_sampling`, before it at most one `memory_limiter`, behind it
+at most one `batch`, and exports to one or more of `otlp_grpc`, `debug` and `file`: each gets every kept trace. With
+`redis_membership` among `service.extensions` it is a member that load balancers find; without, it stands alone.
+
+**Several files** (`--config a.yaml --config b.yaml`) merge in order: mappings merge, lists and single values replace.
+
+**Variables** stand in values: `${env:VAR}`, `${env:VAR:-default}`, `${VAR}`; `$$` is a dollar. A value that is one variable and
+nothing else takes the type its text has as YAML; where text is expected it stays text. A variable that is not set and has no
+default is a mistake (the Collector takes it for empty). What a variable holds is taken as it is: `$` means nothing in it. It is
+never shown in a message.
+
+**YAML** is read by the rules of version 1.2: `no` and `on` are text, `1e3` is a number. A key that stands twice is a mistake.
+Anchors, aliases and `<<` work.
+
+**Durations** are written as in Go: `ns us ms s m h`, also combined and with fractions: `1h30m`, `1.5s`. A number without a unit
+is a mistake, except `0`. **Sizes** are a number of bytes or `512KiB`, `20MiB`, `1GiB`.
+"""
+
+
+class Row(NamedTuple):
+    """One line of a table."""
+
+    key: str
+    kind: str
+    default: str
+    meaning: str
+
+
+def document() -> str:
+    """The whole text."""
+    parts = [_TOP]
+    for shelf in SHELVES:
+        parts.append(f"\n## {shelf.section.capitalize()}\n")
+        parts += _shelf(shelf)
+    parts.append("\n## Service\n")
+    parts += [f"\n{Service.__doc__}\n", _table(Service), _refusals(Service)]
+    return "".join(parts)
+
+
+def _shelf(shelf: Shelf) -> Iterator[str]:
+    for kind, model in shelf.models.items():
+        if kind not in ALIASES:
+            yield _component(kind, model)
+    yield f"\n**Not built yet:** {_codes(sorted(shelf.unbuilt))}.\n"
+
+
+def _component(kind: str, model: type[Block]) -> str:
+    aliases = [alias for alias, name in ALIASES.items() if name == kind]
+    also = f" (also `{aliases[0]}`)" if aliases else ""
+    doc = "\n".join(line.strip() for line in (model.__doc__ or "").strip().splitlines())
+    return f"\n### `{kind}`{also}\n\n{doc}\n" + _table(model) + _refusals(model)
+
+
+def _table(model: type[Block]) -> str:
+    lines = ["\n| Key | Value | Default | Meaning |\n|---|---|---|---|\n"]
+    lines += [f"| `{row.key}` | {row.kind} | {row.default} | {row.meaning} |\n" for row in rows(model)]
+    return "".join(lines)
+
+
+def rows(model: type[Block], prefix: str = "") -> Iterator[Row]:
+    """Every key of a block and of the blocks in it, by its dotted path."""
+    for name, field in model.model_fields.items():
+        key, held = prefix + name, inner(field.annotation)
+        below = _block_in(held)
+        if below is None:
+            yield Row(key, _kind(field, held), _default(field), field.description or "")
+            continue
+        path = key + _steps(held)
+        if field.is_required() or field.default is None or path != key:
+            yield Row(key, _container(held), _default(field), field.description or "")
+        yield from rows(below, f"{path}.")
+
+
+def _block_in(held: Any) -> type[Block] | None:
+    """The block that a field holds, by itself or in a list or mapping."""
+    if isinstance(held, type) and issubclass(held, Block):
+        return held
+    return _block_in(get_args(held)[-1]) if get_origin(held) in (list, dict) else None
+
+
+def _steps(held: Any) -> str:
+    """How a path goes on inside a list or mapping of blocks."""
+    return {list: "[]", dict: ".NAME"}.get(get_origin(held), "")
+
+
+def _container(held: Any) -> str:
+    return {list: "list of blocks", dict: "mapping of blocks"}.get(get_origin(held), "block")
+
+
+def _kinds(held: Sequence[Any]) -> list[Kind]:
+    return [part for part in held if isinstance(part, Kind)]
+
+
+def _kind(field: FieldInfo, held: Any) -> str:
+    own = _kinds(field.metadata)
+    if own:
+        return own[0].name
+    assert get_origin(held) is list, f"{field} has no kind"
+    (item,) = get_args(held)
+    return f"list of: {_kinds(get_args(item) if get_origin(item) is Annotated else ())[0].name}"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    if field.default is None or field.default == []:
+        return "–"
+    own = _kinds(field.metadata)
+    return f"`{own[0].written(field.default).strip(chr(34))}`" if own and field.default not in ("", ()) else "–"
+
+
+def _blocks(model: type[Block], prefix: str = "") -> Iterator[tuple[str, type[Block]]]:
+    yield prefix, model
+    for name, field in model.model_fields.items():
+        held = inner(field.annotation)
+        below = _block_in(held)
+        if below is not None:
+            yield from _blocks(below, f"{prefix}{name}{_steps(held)}.")
+
+
+def _refusals(model: type[Block]) -> str:
+    """What the Collector has in these blocks and what is refused by name here."""
+    unbuilt = [_under(prefix, tuple(block.unbuilt)) for prefix, block in _blocks(model) if block.unbuilt]
+    text = f"\nNot built yet, and refused by name: {', '.join(unbuilt)}.\n" if unbuilt else ""
+    for prefix, block in _blocks(model):
+        for reason in dict.fromkeys(block.refused.values()):
+            keys = tuple(key for key, why in block.refused.items() if why == reason)
+            text += f"\n{_under(prefix, keys)}: {reason}.\n"
+    return text
+
+
+def _under(prefix: str, keys: Sequence[str]) -> str:
+    """Keys of one block, in one piece of code."""
+    if not prefix:
+        return ", ".join(f"`{key}`" for key in keys)
+    return f"`{prefix}{{{', '.join(keys)}}}`" if len(keys) > 1 else f"`{prefix}{keys[0]}`"
+
+
+def _codes(words: Sequence[str]) -> str:
+    return listed([f"`{word}`" for word in words], "and")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())
