@@ -6,7 +6,8 @@ limits      every bound, its reason, and the relations between bounds
 config/     the Collector's language: YAML to validated settings, mistakes with line and column
 metrics     every instrument in one table, and the tally the cores count in
 ring        trace id to owner: an immutable slot table built from a view
-membership  members, views, leases: who is alive, and what is told about it
+membership  members and views: who is alive, as one numbered value
+lease       how a replica keeps its lease and its view up to date; pure
 outbox      one destination: what waits, what is in flight, when it is tried again
 otlp/       the wire, and nothing else knows it
 net/        the shell: the only folder here that knows sockets, clocks, processes and Redis

@@ -17,6 +17,7 @@ EXPORT_LINGER = 0.2  # the Collector's batch timeout: what is kept leaves within
 RESPONSE_BYTES_MAX = 4 * MIB  # OTLP: responses are bounded too
 MESSAGE_CHARS_MAX = 1024  # error texts towards clients and in logs
 FIELD_NESTING_MAX = 96  # groups within groups in an unknown field; official parsers stop at 100, the messages around included
+ENVELOPES_REPEATED_MAX = 64 * MIB  # bytes a request may grow by when resources and scopes are repeated for each owner
 SPAN_BYTES_MAX = REQUEST_BYTES_MAX
 
 # ---------------------------------------------------------------- the load balancer

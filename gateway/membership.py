@@ -1,7 +1,7 @@
 """Members and views: who is alive, as one numbered value that everybody can compare. Pure.
 
-A lease in Redis makes a replica a member (gateway.net.lease_store); the leases at one epoch make a view; a view makes a ring
-(gateway.ring). This module knows nothing of Redis and of time.
+A lease makes a replica a member; the leases at one epoch make a view; a view makes a ring (gateway.ring). How a replica keeps
+its lease and its view up to date is gateway.lease; this module knows nothing of the lease store and of time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gateway import limits
+
+DIGEST_CHARS = 16
 VIEW_HEADER = "x-tailgate-view"
 """Metadata key under which requests and replies between the tiers carry the sender's ViewStamp."""
 
@@ -35,6 +38,9 @@ class ViewStamp(NamedTuple):
         return cls(int(epoch), digest)
 
 
+NO_VIEW = ViewStamp(0, "")
+
+
 class State(enum.StrEnum):
     """Where a replica is in its life. Only ACTIVE members own traces."""
 
@@ -45,13 +51,17 @@ class State(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A replica listed in a view. `id` is new at every start and only fences; `ring_name` places it on the ring."""
+    """A replica listed in a view. `id` is new at every start and only fences; `ring_name` places it on the ring.
+
+    `start` grows from start to start: of two replicas in one place, the greater is the newer.
+    """
 
     id: str
     endpoint: str
     ring_name: str = ""
     state: State = State.ACTIVE
     weight: int = 1
+    start: int = 0
 
     @property
     def name(self) -> str:
@@ -65,7 +75,19 @@ class RingParameters:
 
     method: str = "maglev"  # or "consistent"
     version: int = 1
-    slots: int = 65537
+    slots: int = limits.RING_SLOTS
+
+    def __str__(self) -> str:
+        return f"{self.method}/{self.version}/{self.slots}"
+
+    @classmethod
+    def parse(cls, text: str) -> RingParameters:
+        """Read what str() wrote. Raises ValueError."""
+        method, version, slots = text.split("/")
+        return cls(method, int(version), int(slots))
+
+
+DEFAULT_RING = RingParameters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +97,7 @@ class View:
     epoch: int
     members: tuple[Member, ...]
     predecessor: tuple[Member, ...] = ()
-    ring: RingParameters = RingParameters()
+    ring: RingParameters = DEFAULT_RING
     digest: str = ""
 
     @property
@@ -95,10 +117,23 @@ def make_view(
     ring: RingParameters | None = None,
     predecessor: tuple[Member, ...] = (),
 ) -> View:
-    """A view of these members with its digest; the order in which they are given does not matter."""
+    """A view of these members with its digest; the order in which they are given does not matter.
+
+    The digest is the one the lease store computes (gateway/net/lease.lua), so a view that came over a wire can be checked.
+    """
     ordered = tuple(sorted(members, key=lambda member: member.id))
-    ring = ring or RingParameters()
-    lines = [f"{ring.method}/{ring.version}/{ring.slots}"]
-    lines += [f"{m.id}\t{m.endpoint}\t{m.name}\t{m.state}\t{m.weight}" for m in ordered]
-    digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
+    ring = ring or DEFAULT_RING
+    lines = [str(ring), *(f"{member.id}\t{entry(member)}" for member in ordered)]
+    digest = hashlib.sha1("\n".join(lines).encode(), usedforsecurity=False).hexdigest()[:DIGEST_CHARS]
     return View(epoch, ordered, predecessor, ring, digest)
+
+
+def entry(member: Member) -> str:
+    """What the lease store keeps of a member, and what the digest covers."""
+    return f"{member.endpoint}\t{member.name}\t{member.state}\t{member.weight}\t{member.start}"
+
+
+def parse_member(id: str, text: str) -> Member:
+    """The member of an entry. Raises ValueError if it is not one of ours."""
+    endpoint, name, state, weight, start = text.split("\t")
+    return Member(id, endpoint, "" if name == endpoint else name, State(state), int(weight), int(start))

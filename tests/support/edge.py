@@ -119,7 +119,7 @@ async def refusal(opened: grpc.aio.Channel, request: bytes = b"", **call: object
 async def until(condition: Callable[[], bool]) -> None:
     """Until the condition holds; it must come to hold."""
     async with asyncio.timeout(PATIENCE):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 -- what is waited for tells nobody
             await asyncio.sleep(0.005)
 
 
