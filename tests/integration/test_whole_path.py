@@ -17,7 +17,7 @@ from tests.integration.traffic import Trace, Traffic, make_traces
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 TRACES = 2000
-LASTING = 8.0  # seconds of traffic
+LASTING = 10.0  # seconds of traffic
 SPREAD = 2.5  # seconds over which the spans of one trace arrive
 NOTHING_WRONG = {"missing": 0, "split": 0, "doubled": 0, "altered": 0, "not to be kept": 0, "unknown": 0}
 
@@ -91,7 +91,7 @@ def test_a_sampler_is_killed(cluster: Cluster) -> None:
         make_view(1, [Member(name, endpoint) for name, endpoint in names.items()], RingParameters("consistent"))
     )
     traces, running = traffic(cluster, seed=4)
-    until(running, 3.0)
+    until(running, 2.0)
     victim = cluster.samplers[0]
     victim.kill()
     killed_at = time.monotonic()
