@@ -7,6 +7,7 @@ import asyncio
 from gateway import limits, metrics
 from gateway.config.settings import LoadBalancerConfig, RedisResolver, StaticResolver
 from gateway.core import Action, Cancel, Draining, Finished, Note, ReadView, Reply, Send, ViewChanged
+from gateway.errors import StartupError
 from gateway.membership import Member, RingParameters, View, make_view
 from gateway.metrics import Tally
 from gateway.net import log, process
@@ -43,14 +44,21 @@ class Service:
 
     async def run(self, stop: asyncio.Event) -> int:
         """Serve until `stop` is set, then drain. Raises StartupError."""
+        try:
+            await self._start()
+        except StartupError:
+            await self._close()
+            raise
+        self._log.info("load_balancer_started", receivers=[receiver.name for receiver in self._config.receivers])
+        await stop.wait()
+        return await self._drain()
+
+    async def _start(self) -> None:
         await self._servers.start()
         await self._serve_admin()
         await self._watch_members()
         await self._servers.set_ready(True)
         process.freeze()
-        self._log.info("load_balancer_started", receivers=[receiver.name for receiver in self._config.receivers])
-        await stop.wait()
-        return await self._drain()
 
     async def _serve_admin(self) -> None:
         if self._worker.admin_socket:
@@ -77,13 +85,17 @@ class Service:
         await self._servers.stop(limits.DRAIN_TIMEOUT)
         self._driver.feed(Draining(finish_at))
         await self._finished.wait()
+        await self._close()
+        self._log.info("load_balancer_stopped")
+        return 0
+
+    async def _close(self) -> None:
+        await self._servers.stop(0)
         self._driver.stop()
         if self._membership is not None:
             await self._membership.stop()
         await self._client.close()
         await self._admin.stop()
-        self._log.info("load_balancer_stopped")
-        return 0
 
     # ------------------------------------------------------------ what the core wants done
 

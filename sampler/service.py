@@ -8,6 +8,7 @@ from dataclasses import replace
 from gateway import limits, metrics
 from gateway.config.settings import FileExporter, Receiver, RedisMembership, SamplerConfig
 from gateway.core import Action, Cancel, Draining, Finished, Note, ReadView, Reply, Send, ViewChanged
+from gateway.errors import StartupError
 from gateway.membership import State, View, ViewStamp
 from gateway.metrics import Tally
 from gateway.net import log, process
@@ -53,6 +54,16 @@ class Service:
 
     async def run(self, stop: asyncio.Event) -> int:
         """Serve until `stop` is set or a newer replica takes this endpoint, then drain. Raises StartupError."""
+        try:
+            await self._start(stop)
+        except StartupError:
+            await self._close()
+            raise
+        self._log.info("sampler_started", receivers=[receiver.name for receiver in self._config.receivers])
+        await stop.wait()
+        return await self._drain()
+
+    async def _start(self, stop: asyncio.Event) -> None:
         await self._servers.start()
         if self._worker.admin_socket:
             await self._admin.serve_unix(self._worker.admin_socket)
@@ -62,9 +73,6 @@ class Service:
             await self._join(self._config.membership, stop)
         await self._servers.set_ready(True)
         process.freeze()
-        self._log.info("sampler_started", receivers=[receiver.name for receiver in self._config.receivers])
-        await stop.wait()
-        return await self._drain()
 
     async def _join(self, settings: RedisMembership, stop: asyncio.Event) -> None:
         """Take a lease and the place on the ring; the servers listen already."""
@@ -90,13 +98,17 @@ class Service:
         lost = await self._finished
         if self._membership is not None:
             await self._membership.leave()
+        await self._close()
+        self._log.info("sampler_stopped", lost_spans=lost)
+        return 1 if lost else 0
+
+    async def _close(self) -> None:
+        if self._membership is not None:
             await self._membership.stop()
         await self._servers.stop(limits.DRAIN_RESERVE / 2)
         self._driver.stop()
         await self._exporters.close()
         await self._admin.stop()
-        self._log.info("sampler_stopped", lost_spans=lost)
-        return 1 if lost else 0
 
     # ------------------------------------------------------------ what the core wants done
 

@@ -1,0 +1,116 @@
+"""The load balancer's shell: a whole load balancer in this process, in front of real listeners."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import aiohttp
+import grpc
+import pytest
+
+from gateway.config.settings import (
+    Endpoint,
+    GrpcListener,
+    HealthCheck,
+    LoadBalancerConfig,
+    OtlpClient,
+    Receiver,
+    RedisCluster,
+    RedisResolver,
+    StaticResolver,
+    Telemetry,
+)
+from gateway.core import Accepted
+from gateway.errors import StartupError
+from gateway.net.grpc_server import TRACE_SERVICE, GrpcServer
+from gateway.net.intake import Intake
+from gateway.net.tier import Worker
+from gateway.otlp.split import split
+from loadbalancer.service import Service
+from tests.support.edge import Script
+from tests.support.ports import free_endpoints
+from tests.support.spans import request, span
+
+pytestmark = pytest.mark.integration
+
+
+def config(listen: Endpoint, *samplers: Endpoint, delay: float = 0.0) -> LoadBalancerConfig:
+    return LoadBalancerConfig(
+        receivers=(Receiver("otlp", GrpcListener(listen), None),),
+        client=OtlpClient(insecure=True, gzip=False),
+        resolver=StaticResolver(samplers, drain_delay=delay),
+        telemetry=Telemetry(),
+    )
+
+
+async def sampler(endpoint: Endpoint) -> tuple[Script, GrpcServer]:
+    """A listener that takes everything."""
+    script = Script([Accepted()])
+    server = GrpcServer(GrpcListener(endpoint), Intake(script.feed))
+    await server.start()
+    return script, server
+
+
+async def export(listen: Endpoint, body: bytes) -> bytes:
+    async with grpc.aio.insecure_channel(str(listen)) as channel:
+        answer: bytes = await channel.unary_unary(f"/{TRACE_SERVICE}/Export")(body, timeout=10, wait_for_ready=True)
+        return answer
+
+
+async def test_spans_go_to_their_owners() -> None:
+    """With static samplers every trace goes whole to one of them, and both get some."""
+    listen, one, two = free_endpoints(3)
+    (first, first_server), (second, second_server) = await sampler(one), await sampler(two)
+    stop = asyncio.Event()
+    running = asyncio.create_task(Service(config(listen, one, two), Worker()).run(stop))
+    names = [chr(ord("A") + n) for n in range(20)]
+    for part in (0, 1):
+        assert await export(listen, request(*[span(name, 2 * n + part + 1) for n, name in enumerate(names)])) == b""
+    stop.set()
+    assert await running == 0
+    taken = [
+        {trace_id for event in script.received for scope in split(event.request).scopes for trace_id, *_ in scope.spans}
+        for script in (first, second)
+    ]
+    assert len(taken[0]) + len(taken[1]) == 20 and not taken[0] & taken[1]
+    assert taken[0] and taken[1]
+    for server in (first_server, second_server):
+        await server.stop(0)
+
+
+async def test_it_serves_while_endpoints_disappear() -> None:
+    """Asked to end, it says not ready at once and goes on serving for drain_delay."""
+    listen, one, health = free_endpoints(3)
+    _, server = await sampler(one)
+    stop = asyncio.Event()
+    delayed = replace(config(listen, one, delay=1.5), health=HealthCheck(health))
+    running = asyncio.create_task(Service(delayed, Worker()).run(stop))
+    await export(listen, request(span("A", 1)))
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"http://{health}/ready") as answer:
+            assert answer.status == 200
+        stop.set()
+        await asyncio.sleep(0)
+        async with session.get(f"http://{health}/ready") as answer:
+            assert (answer.status, (await answer.json())["reason"]) == (503, "draining")
+    assert await export(listen, request(span("A", 2))) == b""
+    assert await running == 0
+    await server.stop(0)
+
+
+async def test_a_port_in_use_is_one_clear_line() -> None:
+    """A second load balancer on the same port does not start and says which port."""
+    listen, one = free_endpoints(2)
+    _, server = await sampler(listen)
+    with pytest.raises(StartupError, match=f"cannot listen on {listen}"):
+        await Service(config(listen, one), Worker()).run(asyncio.Event())
+    await server.stop(0)
+
+
+async def test_redis_out_of_reach_is_one_clear_line() -> None:
+    """A load balancer whose Redis cannot be reached does not start and says which Redis."""
+    listen, nobody = free_endpoints(2)
+    without = replace(config(listen), resolver=RedisResolver(RedisCluster(f"redis://{nobody}/0")))
+    with pytest.raises(StartupError, match=str(nobody.port)):
+        await Service(without, Worker()).run(asyncio.Event())
