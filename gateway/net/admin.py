@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from gateway import metrics
 from gateway.config.settings import Endpoint, HealthCheck
 from gateway.errors import StartupError
+from gateway.membership import State, View
 from gateway.metrics import Kind, Tally
 
 
@@ -61,7 +62,7 @@ class Admin:
         if health is not None:
             app = self._app(health.path)
             await self._listen(app, health.endpoint, "health_check")
-        if metrics_at is not None:
+        if metrics_at is not None and (health is None or metrics_at != health.endpoint):  # one address serves both
             await self._listen(self._app(None), metrics_at, "metrics")
 
     async def serve_unix(self, path: str) -> None:
@@ -107,3 +108,14 @@ class Admin:
 
     async def _liveness(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
+
+
+def show_view(tally: Tally, view: View | None) -> None:
+    """Set the gauges of the view in force, before a scrape."""
+    if view is None:
+        return
+    tally.set(metrics.VIEW_EPOCH, view.epoch)
+    tally.clear(metrics.VIEW_INFO)
+    tally.set(metrics.VIEW_INFO, 1, view.digest)
+    for state in State:
+        tally.set(metrics.VIEW_MEMBERS, sum(member.state is state for member in view.members), state.value)

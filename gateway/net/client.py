@@ -12,12 +12,14 @@ from gateway import limits
 from gateway.config.settings import OtlpClient
 from gateway.core import Cancel, Delivered, Failed, Failure, Send
 from gateway.membership import VIEW_HEADER, ViewStamp
+from gateway.net.driver import die_of_bug
 from gateway.net.grpc_server import TRACE_SERVICE
+from gateway.net.process import VERSION
 from gateway.otlp import reply
 
 _EXPORT = f"/{TRACE_SERVICE}/Export"
 _OPTIONS = [
-    ("grpc.primary_user_agent", "Tailgate OTel-OTLP-Exporter-Python"),
+    ("grpc.primary_user_agent", f"Tailgate/{VERSION} OTel-OTLP-Exporter-Python/{VERSION}"),
     ("grpc.max_send_message_length", -1),  # bounds are the outbox's
     ("grpc.max_receive_message_length", limits.RESPONSE_BYTES_MAX),
     ("grpc.use_local_subchannel_pool", 1),  # no connection shared with another client of this process
@@ -28,7 +30,8 @@ _OPTIONS = [
 ]
 # What grpc's core says when no connection could be made, as opposed to a server that answered UNAVAILABLE.
 _NOT_CONNECTED = re.compile(
-    r"failed to connect|connection refused|connections to all backends failing|name resolution|DNS", re.I
+    r"failed to connect|connection refused|connections to all backends failing|errors resolving|name resolution|DNS",
+    re.I,
 )
 
 
@@ -40,9 +43,11 @@ class Client:
         self._secure = not settings.insecure
         self._compression = grpc.Compression.Gzip if settings.gzip else grpc.Compression.NoCompression
         self._headers = settings.headers
+        self._patience = settings.timeout + 1.0  # by then every call has ended by its own deadline
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._calls: dict[str, Callable[..., grpc.aio.UnaryUnaryCall[bytes, bytes]]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     def send(self, action: Send, target: str = "") -> None:
         """Begin to deliver to `target` (the action's destination if it is not given)."""
@@ -60,9 +65,9 @@ class Client:
         for target in [target for target in self._channels if target not in targets]:
             self._calls.pop(target)
             channel = self._channels.pop(target)
-            closing = asyncio.get_running_loop().create_task(channel.close(grace=limits.FORWARD_TIMEOUT))
-            self._tasks[-id(closing)] = closing
-            closing.add_done_callback(lambda task: self._tasks.pop(-id(task), None))
+            closing = asyncio.get_running_loop().create_task(channel.close(grace=self._patience))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Give everything up and close all channels."""
@@ -70,7 +75,9 @@ class Client:
         self._tasks.clear()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks)
+        await asyncio.gather(*self._closing)
         for channel in self._channels.values():
             await channel.close()
         self._channels.clear()
@@ -88,21 +95,28 @@ class Client:
         return call
 
     async def _deliver(self, action: Send, target: str) -> None:
-        metadata = self._headers if action.stamp is None else (*self._headers, (VIEW_HEADER, str(action.stamp)))
-        call = self._call(target)(
-            action.request, timeout=action.timeout, metadata=metadata, compression=self._compression
-        )
+        event: Delivered | Failed
         try:
-            response = await call
-            stamp = (
-                None if action.stamp is None else ViewStamp.parse(dict(await call.trailing_metadata()).get(VIEW_HEADER))
-            )
-            rejected, message = reply.read_success(response) if response else (0, "")
-            event: Delivered | Failed = Delivered(action.attempt, rejected, message, stamp)
+            event = await self._attempt(action, target)
         except grpc.aio.AioRpcError as error:
             event = failed(action.attempt, error)
+        except Exception:  # noqa: BLE001 -- a bug; in a task it would be silence, and the core would wait for ever
+            die_of_bug()
         if self._tasks.pop(action.attempt, None) is not None:
             self._report(event)
+
+    async def _attempt(self, action: Send, target: str) -> Delivered:
+        stamped = () if action.stamp is None else ((VIEW_HEADER, str(action.stamp)),)
+        call = self._call(target)(
+            action.request,
+            timeout=action.timeout,
+            metadata=(*self._headers, *stamped),
+            compression=self._compression,
+        )
+        response = await call
+        stamp = ViewStamp.parse(dict(await call.trailing_metadata()).get(VIEW_HEADER)) if stamped else None
+        rejected, message = reply.read_success(response) if response else (0, "")
+        return Delivered(action.attempt, rejected, message, stamp)
 
 
 def failed(attempt: int, error: grpc.aio.AioRpcError) -> Failed:

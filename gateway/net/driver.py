@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from gateway.core import Action, Core, Event
 
@@ -20,7 +21,8 @@ class Driver:
         self._core = core
         self._perform = perform
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0  # uvloop's handle of a time that is past has no when()
 
     def now(self) -> float:
         """The clock that the core is told: monotonic seconds."""
@@ -52,13 +54,13 @@ class Driver:
         if at is None:
             return  # a timer that is set fires once for nothing; cheaper than cancelling one per event
         if self._timer is not None:
-            if self._timer.when() <= at:
+            if self._timer_at <= at:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._tick)
+        self._timer, self._timer_at = self._loop.call_at(at, self._tick), at
 
 
-def die_of_bug() -> None:
+def die_of_bug() -> NoReturn:
     """Print the trace and end the process at once: its state cannot be trusted, and its supervisor starts a new one."""
     traceback.print_exc()
     sys.stderr.flush()

@@ -1,7 +1,7 @@
 """OTLP/gRPC: TraceService/Export as raw bytes, and the gRPC health service.
 
 grpcio's defaults that are wrong for OTLP are set here: SO_REUSEPORT off unless asked for, message bound after decompression at
-64 MiB, pings every few seconds tolerated. Its concurrency limit stays unset: it answers RESOURCE_EXHAUSTED without RetryInfo,
+64 MiB, pings every second tolerated. Its concurrency limit stays unset: it answers RESOURCE_EXHAUSTED without RetryInfo,
 which makes agents drop; bounds are the core's, in bytes.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Callable
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from gateway import limits
 from gateway.config.settings import GrpcListener
 from gateway.core import Accepted, Invalid, Overloaded
 from gateway.errors import StartupError
@@ -21,7 +22,7 @@ from gateway.net.intake import Intake
 from gateway.otlp import reply
 
 TRACE_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
-_PING_INTERVAL_MIN_MS = 5_000  # the Collector's client pings every 10 s; grpcio's default answers the third with GOAWAY
+_PING_INTERVAL_MIN_MS = 500  # some clients ping every second; grpcio answers the third ping with GOAWAY
 
 
 class GrpcServer:
@@ -43,7 +44,7 @@ class GrpcServer:
             ("grpc.so_reuseport", int(reuse_port)),
             ("grpc.max_receive_message_length", listener.request_bytes_max),
             ("grpc.http2.min_ping_interval_without_data_ms", _PING_INTERVAL_MIN_MS),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", _PING_INTERVAL_MIN_MS),
+            ("grpc.keepalive_permit_without_calls", 1),  # otherwise an idle client may ping once in two hours
         ]
         self._server = grpc.aio.server(options=options)
         export = grpc.unary_unary_rpc_method_handler(self._export)
@@ -84,8 +85,9 @@ class GrpcServer:
                     context.set_trailing_metadata(trailers)
                 return reply.success(rejected_spans, message) if rejected_spans or message else b""
             case Invalid(message):
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message, trailers)
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _short(message), trailers)
             case Overloaded(message, retry_after):
+                message = _short(message)
                 trailers += reply.retry_trailers(message, retry_after)
                 await context.abort(grpc.StatusCode.UNAVAILABLE, message, trailers)
         raise AssertionError("abort raises")
@@ -95,3 +97,8 @@ def _patience(context: grpc.aio.ServicerContext[bytes, bytes]) -> float | None:
     """Seconds until the client gives up; None if it named no deadline."""
     left = context.time_remaining()
     return None if left is None or not math.isfinite(left) else max(0.0, left)
+
+
+def _short(message: str) -> str:
+    """The message cut in bytes: clients take 8 KiB of trailers, and see RESOURCE_EXHAUSTED, and drop, if there are more."""
+    return message.encode(errors="replace")[: limits.MESSAGE_CHARS_MAX].decode(errors="ignore")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import math
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
-from gateway import limits
 from gateway.config.settings import HttpListener
 from gateway.core import Accepted, Invalid, Outcome, Overloaded
 from gateway.errors import MalformedRequestError, StartupError, TooLargeError
@@ -17,6 +19,14 @@ from gateway.otlp.inflate import gunzip
 PROTOBUF = "application/x-protobuf"
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], (HttpProcessingError, ConnectionError))
+
+
+_LOG = logging.getLogger(__name__)
+_LOG.addFilter(_is_ours)  # what clients do wrong, or leave off, is no reason for a stack trace each
+
+
 class HttpServer:
     """One listener."""
 
@@ -25,12 +35,10 @@ class HttpServer:
         self._intake = intake
         self._reuse_port = reuse_port
         app = web.Application(client_max_size=listener.request_bytes_max)
-        app.router.add_route("*", listener.traces_path, self._traces)
-        app.router.add_route("*", "/{path:.*}", self._not_found)
+        app.router.add_route("*", listener.traces_path, self._traces, expect_handler=_expect)
+        app.router.add_route("*", r"/{path:[\s\S]*}", self._not_found, expect_handler=_expect)
         # its own inflating answers 500 to a body that is not gzip, which agents take for a reason to drop
-        self._runner = web.AppRunner(
-            app, access_log=None, auto_decompress=False, handle_signals=False, shutdown_timeout=limits.DRAIN_TIMEOUT
-        )
+        self._runner = web.AppRunner(app, access_log=None, logger=_LOG, auto_decompress=False, handle_signals=False)
 
     async def start(self) -> int:
         """Listen; the port in use is returned (for port 0). Raises StartupError."""
@@ -45,8 +53,16 @@ class HttpServer:
         port: int = self._runner.addresses[0][1]
         return port
 
-    async def stop(self) -> None:
-        """Close the listener, let what is in flight finish, close the connections."""
+    async def stop(self, grace: float) -> None:
+        """Close the listener; what is in flight may finish within `grace` seconds; close the connections."""
+        for site in self._runner.sites:
+            await site.stop()
+        await asyncio.sleep(0)  # what has arrived already counts as in flight
+        server = self._runner.server
+        if server is not None:
+            server.pre_shutdown()
+            # it waits twice: for handlers, then for those that it has told that no more of their body comes; 0 is for ever
+            await server.shutdown(max(grace / 2, 0.001))
         await self._runner.cleanup()
 
     async def _not_found(self, request: web.Request) -> web.Response:
@@ -58,10 +74,11 @@ class HttpServer:
             response.headers["Allow"] = "POST"
             return response
         if request.content_type.lower() != PROTOBUF:
-            return _error(415, reply.INVALID_ARGUMENT, f"Content-Type must be {PROTOBUF}, not {request.content_type}")
+            named = request.headers.get("Content-Type", "")
+            return _error(415, reply.INVALID_ARGUMENT, f"Content-Type must be {PROTOBUF}, not {named!a}")
         encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in ("identity", "gzip", ""):
-            return _error(415, reply.INVALID_ARGUMENT, f"Content-Encoding must be gzip or identity, not {encoding}")
+            return _error(415, reply.INVALID_ARGUMENT, f"Content-Encoding must be gzip or identity, not {encoding!a}")
         try:
             body = await request.read()
             if encoding == "gzip":
@@ -71,9 +88,18 @@ class HttpServer:
             return _error(413, reply.RESOURCE_EXHAUSTED, f"the request has more than {bound} bytes")
         except TooLargeError as error:
             return _error(413, reply.RESOURCE_EXHAUSTED, str(error))
+        except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
+            return _error(400, reply.INVALID_ARGUMENT, f"the body cannot be read: {error!a}")
         except MalformedRequestError as error:
             return _error(400, reply.INVALID_ARGUMENT, str(error))
         return _response(await self._intake.submit(body))
+
+
+async def _expect(request: web.Request) -> None:
+    """What is not 100-continue may be passed over (RFC 9110, section 10.1.1); aiohttp answers some of it with 500."""
+    if request.headers["Expect"].lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
 
 
 def _response(outcome: Outcome) -> web.Response:

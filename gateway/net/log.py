@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -56,7 +57,10 @@ def get(**fields: object) -> Any:
 
 
 def _dumps(event: dict[str, Any], **_: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=str).decode()
+    except TypeError:  # integers beyond 64 bits, text that is not UTF-8, keys that are not text
+        return json.dumps(event, default=str, skipkeys=True)
 
 
 class Notes:

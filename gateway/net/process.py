@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 import uvloop
 
+from gateway import limits
 from gateway.config.settings import MemoryLimiter
 
 VERSION = version("tailgate")
@@ -28,11 +29,17 @@ def run(main: Main) -> int:
 async def _run(main: Main) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    asked_at = 0.0
 
     def on_signal(number: int) -> None:
-        if stop.is_set():
+        nonlocal asked_at
+        if not stop.is_set():
+            asked_at = loop.time()
+            stop.set()
+        elif (
+            loop.time() - asked_at >= limits.SIGNAL_REPEAT
+        ):  # wrappers may signal a group and its leader: that is one signal
             os._exit(128 + number)
-        stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)

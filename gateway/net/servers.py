@@ -28,8 +28,10 @@ class Servers:
 
     async def start(self) -> None:
         """Listen everywhere. Raises StartupError at the first port that is in use."""
-        for server in (*self._grpc, *self._http):
-            await server.start()
+        for grpc_server in self._grpc:
+            await grpc_server.start()
+        for http_server in self._http:
+            await http_server.start()
 
     async def set_ready(self, ready: bool) -> None:
         """What the gRPC health service answers."""
@@ -38,4 +40,6 @@ class Servers:
 
     async def stop(self, grace: float) -> None:
         """Take no more; what is in flight may finish within `grace` seconds."""
-        await asyncio.gather(*(server.stop(grace) for server in self._grpc), *(server.stop() for server in self._http))
+        await asyncio.gather(
+            *(server.stop(grace) for server in self._grpc), *(server.stop(grace) for server in self._http)
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 import threading
 from pathlib import Path
@@ -99,7 +100,8 @@ class FileSink:
         try:
             # unbuffered: what a failed write leaves behind must not come out later
             self._file = Path(settings.path).open("ab", buffering=0)  # noqa: SIM115 -- open as long as the process
-            if not settings.append and self._file.seekable():  # a pipe or a terminal has nothing to begin anew
+            self._regular = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)  # a pipe or device cannot be cut
+            if self._regular and not settings.append:
                 self._file.truncate(0)
         except OSError as error:
             raise StartupError(f"exporter {settings.name}: cannot write {settings.path}: {error.strerror}") from error
@@ -109,9 +111,9 @@ class FileSink:
         """Append the request; a line that came out short (disk full) is taken back and OSError raised."""
         line = to_json_line(request)
         with self._lock:
-            at = self._file.seek(0, os.SEEK_END)
+            at = self._file.seek(0, os.SEEK_END) if self._regular else 0
             written = self._file.write(line)
-            if written != len(line):
+            if written != len(line) and self._regular:
                 self._file.truncate(at)
         if written != len(line):
             raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes could be written")

@@ -1,0 +1,182 @@
+"""`--workers N`: the parent of N processes of one tier.
+
+Owns: their command lines, one health answer and one metrics page for all of them, made of what each says on its unix socket.
+Keeping them alive is gateway.net.supervise's; what a worker does is the tier's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+from prometheus_client import Metric, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway import limits, metrics
+from gateway.config.settings import Endpoint, LoadBalancerConfig, SamplerConfig
+from gateway.errors import StartupError
+from gateway.net import log, ports
+from gateway.net.supervise import Child, Supervisor
+
+Config = LoadBalancerConfig | SamplerConfig
+
+
+def run(tier: str, config: Config, files: Sequence[str], count: int) -> int:
+    """Run `count` workers of the tier until SIGTERM or SIGINT; return the worst of their statuses. Raises StartupError."""
+    log.configure(config.telemetry, f"{tier} parent")
+    ports.probe([*ports.listeners(config, count), *ports.admin(config)])
+    return asyncio.run(serve(tier, config, files, count))
+
+
+def command(tier: str, files: Sequence[str], index: int, count: int, admin_socket: Path) -> tuple[str, ...]:
+    """The command line of worker `index`: the parent's own, with the flags that only workers are given."""
+    configs = [word for file in files for word in ("--config", file)]
+    worker = ("--workers", str(count), "--worker", str(index), "--admin-socket", str(admin_socket))
+    return (sys.executable, "-P", "-m", "gateway.cli", tier, *configs, *worker)
+
+
+async def serve(tier: str, config: Config, files: Sequence[str], count: int) -> int:
+    """What `run` does, as a coroutine."""
+    with tempfile.TemporaryDirectory(prefix="tailgate-") as directory:
+        sockets = [Path(directory) / f"{index}.sock" for index in range(count)]
+        async with Supervisor() as supervisor, Workers(supervisor, sockets) as workers:
+            for index, socket in enumerate(sockets):
+                words = command(tier, files, index, count, socket)
+                supervisor.start(Child(f"{tier} {index}", words, ready=workers.asking(index)))
+            await workers.listen(config)
+            await asyncio.get_running_loop().shutdown_default_executor()  # see supervise.watch_without_threads
+            return await supervisor.stopped()
+
+
+class Workers:
+    """What the parent answers for its workers. `async with` it: it holds clients and listeners."""
+
+    def __init__(self, supervisor: Supervisor, sockets: Sequence[Path]) -> None:
+        self._supervisor = supervisor
+        self._sockets = sockets
+        self._clients: list[aiohttp.ClientSession] = []
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Workers:
+        patience = aiohttp.ClientTimeout(total=limits.WORKER_ANSWER_MAX)
+        for socket in self._sockets:
+            client = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)), timeout=patience)
+            self._clients.append(await self._stack.enter_async_context(client))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def asking(self, index: int) -> Ready:
+        """The question whether worker `index` is ready."""
+        return Ready(self, index)
+
+    async def get(self, index: int, path: str) -> tuple[int, str] | None:
+        """Status and body of a worker's answer; None if it gave none in time."""
+        try:
+            async with self._clients[index].get(f"http://worker{path}") as response:
+                return response.status, await response.text()
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return None
+
+    async def ready(self) -> list[bool]:
+        """Which workers are ready, in order."""
+        answers = await asyncio.gather(*(self.get(index, "/ready") for index in range(len(self._sockets))))
+        return [answer is not None and answer[0] == web.HTTPOk.status_code for answer in answers]
+
+    async def metrics(self) -> bytes:
+        """One page: every worker's series with the label `worker`, and how many workers answered."""
+        answers = await asyncio.gather(*(self.get(index, "/metrics") for index in range(len(self._sockets))))
+        pages = {str(index): answer[1] for index, answer in enumerate(answers) if answer is not None}
+        restarts = [keeper.restarts for keeper in self._supervisor.keepers]
+        families = {family.name: family for family in (*merge(pages), *own(pages, restarts))}
+        return generate_latest(Families([families[name] for name in sorted(families)]))
+
+    async def listen(self, config: Config) -> None:
+        """Answer health and metrics where the configuration says. Raises StartupError."""
+        for endpoint in ports.admin(config):
+            runner = web.AppRunner(self._application(config, endpoint), access_log=None)
+            await runner.setup()
+            self._stack.push_async_callback(runner.cleanup)
+            try:
+                await web.TCPSite(runner, endpoint.host, endpoint.port).start()
+            except OSError as error:
+                raise StartupError(f"cannot listen on {endpoint}: {error.strerror}") from error
+
+    def _application(self, config: Config, endpoint: Endpoint) -> web.Application:
+        application = web.Application()
+        application.router.add_get("/metrics", self._answer_metrics)
+        if config.health and config.health.endpoint == endpoint:
+            application.router.add_get("/ready", self._answer_ready)
+            application.router.add_get("/live", _answer_live)
+            if config.health.path not in ("/ready", "/live", "/metrics"):
+                application.router.add_get(config.health.path, self._answer_ready)
+        return application
+
+    async def _answer_ready(self, _: web.Request) -> web.Response:
+        ready = await self.ready()
+        waiting = [index for index, yes in enumerate(ready) if not yes]
+        if not waiting:
+            return web.json_response({"status": "Server available"})
+        reason = f"workers not ready: {', '.join(map(str, waiting))}"
+        return web.json_response({"status": "Server not available", "reason": reason}, status=503)
+
+    async def _answer_metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=await self.metrics(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+async def _answer_live(_: web.Request) -> web.Response:
+    return web.json_response({"status": "alive"})
+
+
+class Ready:
+    """`await ready()`: whether one worker says it is ready."""
+
+    def __init__(self, workers: Workers, index: int) -> None:
+        self._workers = workers
+        self._index = index
+
+    async def __call__(self) -> bool:
+        """Ask now; no answer is a no."""
+        answer = await self._workers.get(self._index, "/ready")
+        return answer is not None and answer[0] == web.HTTPOk.status_code
+
+
+class Families:
+    """Metric families in the shape that prometheus_client prints."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, in the order given."""
+        yield from self._families
+
+
+def merge(pages: Mapping[str, str]) -> list[Metric]:
+    """The families of all pages (worker label value → text exposition), each sample with the label `worker` added."""
+    merged: dict[str, Metric] = {}
+    for worker, page in pages.items():
+        for family in text_string_to_metric_families(page):
+            into = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            for sample in family.samples:
+                into.add_sample(sample.name, {**sample.labels, "worker": worker}, sample.value, sample.timestamp)
+    return list(merged.values())
+
+
+def own(pages: Mapping[str, str], restarts: Sequence[int]) -> list[Metric]:
+    """What the parent knows better than its workers: who answered this scrape, and how often each was started again."""
+    up = Metric(metrics.WORKER_UP.name, metrics.WORKER_UP.help, "gauge")
+    started = Metric(metrics.WORKER_RESTARTS.name.removesuffix("_total"), metrics.WORKER_RESTARTS.help, "counter")
+    for index, times in enumerate(restarts):
+        worker = str(index)
+        up.add_sample(up.name, {"worker": worker}, float(worker in pages))
+        started.add_sample(metrics.WORKER_RESTARTS.name, {"worker": worker}, float(times))
+    return [up, started]

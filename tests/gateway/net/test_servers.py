@@ -1,0 +1,113 @@
+"""gateway.net.servers: several receivers as one."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from gateway.config.settings import Endpoint, GrpcListener, HttpListener, Receiver
+from gateway.core import Accepted
+from gateway.errors import StartupError
+from gateway.membership import VIEW_HEADER, ViewStamp
+from gateway.net.intake import Intake
+from gateway.net.servers import Servers
+from tests.support.edge import Script, channel, export, http_raw, post
+
+
+def free() -> Endpoint:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return Endpoint("127.0.0.1", listener.getsockname()[1])
+
+
+async def test_all_receivers_at_once() -> None:
+    """Every listener of every receiver serves, is made ready and stops; replies carry the view."""
+    script = Script([Accepted()])
+    grpc_1, grpc_2, http_1 = free(), free(), free()
+    receivers = (
+        Receiver("otlp", GrpcListener(grpc_1), HttpListener(http_1)),
+        Receiver("otlp/inside", GrpcListener(grpc_2), None),
+    )
+    made = Servers(receivers, Intake(script.feed), stamp=lambda: ViewStamp(1, "a"))
+    await made.start()
+    for ready in (True, False):
+        await made.set_ready(ready)
+        for target in (grpc_1, grpc_2):
+            async with channel(str(target)) as opened:
+                assert (await export(opened))[1][VIEW_HEADER] == "1:a"
+                answer = await health_pb2_grpc.HealthStub(opened).Check(health_pb2.HealthCheckRequest())
+                assert (answer.status == health_pb2.HealthCheckResponse.SERVING) is ready
+    assert (await http_raw(http_1.port, post())).status == 200
+    assert len(script.received) == 5
+    await made.stop(0)
+    with pytest.raises(ConnectionError):
+        await http_raw(http_1.port, post())
+
+
+async def test_stopping_ends_with_its_grace() -> None:
+    """Requests that are never answered, on either protocol, do not hold up the end beyond the grace."""
+    script = Script([None])
+    grpc_at, http_at = free(), free()
+    made = Servers((Receiver("otlp", GrpcListener(grpc_at), HttpListener(http_at)),), Intake(script.feed))
+    await made.start()
+    asked = [asyncio.ensure_future(http_raw(http_at.port, post()))]
+    async with channel(str(grpc_at)) as opened:
+        asked.append(asyncio.ensure_future(export(opened)))
+        await script.wait_for(2)
+        await asyncio.wait_for(made.stop(0.2), 10)
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(isinstance(end, Exception) for end in ends)
+
+
+@pytest.mark.parametrize("protocol", ["gRPC", "HTTP"])
+async def test_the_first_port_in_use_is_named(protocol: str) -> None:
+    """One port in use among several listeners is an error that names it, and what was started can be stopped."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        there = Endpoint("127.0.0.1", taken.getsockname()[1])
+        grpc_at, http_at = (there, free()) if protocol == "gRPC" else (free(), there)
+        made = Servers((Receiver("otlp", GrpcListener(grpc_at), HttpListener(http_at)),), Intake(lambda _: None))
+        with pytest.raises(StartupError, match=rf"cannot listen on {there} \(OTLP/{protocol}\)"):
+            await made.start()
+        await made.stop(0)
+
+
+PROGRAM = """
+import asyncio, sys
+from gateway.config.settings import Endpoint, GrpcListener, HttpListener, Receiver, Telemetry
+from gateway.errors import StartupError
+from gateway.net import log, process
+from gateway.net.intake import Intake
+from gateway.net.servers import Servers
+
+async def main(stop):
+    taken = Endpoint("127.0.0.1", int(sys.argv[1]))
+    receiver = Receiver("otlp", GrpcListener(Endpoint("127.0.0.1", 0)), HttpListener(taken))
+    servers = Servers((receiver,), Intake(lambda event: None))
+    try:
+        await servers.start()
+    except StartupError:
+        await servers.stop(0)
+        raise
+
+log.configure(Telemetry(), "test")
+try:
+    process.run(main)
+except StartupError as error:
+    sys.exit(f"{error}")
+"""
+
+
+@pytest.mark.integration
+def test_a_process_that_cannot_start_ends_at_once() -> None:
+    """A process whose second listener finds its port in use ends with one line, although its first was listening."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        words = [sys.executable, "-c", PROGRAM, str(taken.getsockname()[1])]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("cannot listen on 127.0.0.1:")
