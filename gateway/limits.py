@@ -16,7 +16,9 @@ EXPORT_REQUEST_SPANS = 8192  # the Collector's batch size
 EXPORT_LINGER = 0.2  # the Collector's batch timeout: what is kept leaves within this time
 RESPONSE_BYTES_MAX = 4 * MIB  # OTLP: responses are bounded too
 MESSAGE_CHARS_MAX = 1024  # error texts towards clients and in logs
-FIELD_NESTING_MAX = 96  # groups within groups in an unknown field; official parsers stop at 100, the messages around included
+FIELD_NESTING_MAX = (
+    96  # groups within groups in an unknown field; official parsers stop at 100, the messages around included
+)
 ENVELOPES_REPEATED_MAX = 64 * MIB  # bytes a request may grow by when resources and scopes are repeated for each owner
 SPAN_BYTES_MAX = REQUEST_BYTES_MAX
 
@@ -78,6 +80,7 @@ DRAIN_DELAY = 5.0  # a draining balancer goes on serving so long: endpoints take
 RESTART_BACKOFF_INITIAL = 0.5  # a child process that dies is started again after this, doubling
 RESTART_BACKOFF_MAX = 30.0
 RESTART_SETTLED = 60.0  # a child that has lived so long starts again with the first pause
+SIGNAL_REPEAT = 0.2  # a second SIGTERM so soon is the first one, sent to the process and to its group
 FORCED_STOP = 2.0  # what a process with children of its own gets to end them before it is killed
 READY_POLL = 0.1  # how often a child that is starting is asked whether it is ready
 STARTING_REPORT = 10.0  # `tailgate up` names what is not ready yet so often

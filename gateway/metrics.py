@@ -54,7 +54,9 @@ EXPORT_REJECTED = _counter("export_spans_rejected", "Spans a backend refused in 
 TRACES_RECEIVED = _counter("traces_received", "New traces taken into the buffer.")
 TRACES_DECIDED = _counter("traces_decided", "Traces decided; policy is the deciding one.", "decision", "policy")
 TRACES_EVICTED = _counter("traces_evicted", "Traces decided early because a bound was reached.", "bound")
-POLICY_ERRORS = _counter("policy_errors", "Verdicts that a policy could not give; it had no say in the decision.", "policy")
+POLICY_ERRORS = _counter(
+    "policy_errors", "Verdicts that a policy could not give; it had no say in the decision.", "policy"
+)
 VIEWS_CHANGED = _counter("views_changed", "Views taken into force.")
 LEASE_FAILURES = _counter("lease_store_failures", "Calls to the lease store that failed.")
 WORKER_RESTARTS = _counter("worker_restarts", "Times the parent process started a worker again.", "worker")

@@ -6,11 +6,12 @@ The outbox knows nothing of OTLP but that requests concatenate, and nothing of w
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from xxhash import xxh3_64_intdigest
 
 from gateway.config.settings import Retry
 
@@ -186,8 +187,8 @@ class Outbox(Generic[T]):
             pause = min(pause * retry.multiplier, retry.max)
             if pause == retry.max:
                 break
-        # Jitter without dice: spread by a checksum of who tries what for the how-manieth time.
-        spread = zlib.crc32(f"{self.name}/{attempt.number}/{attempt.tries}".encode()) / 0xFFFFFFFF
+        # Jitter without dice: spread by a hash of who tries what for the how-manieth time. (A CRC bunches consecutive numbers.)
+        spread = xxh3_64_intdigest(f"{self.name}/{attempt.number}/{attempt.tries}".encode()) / 0xFFFFFFFFFFFFFFFF
         return pause * (1 + retry.jitter * (2 * spread - 1))
 
     def withdraw(self, number: int) -> Attempt[T] | None:
@@ -198,21 +199,20 @@ class Outbox(Generic[T]):
         return self._release(attempt)
 
     def discard(self, unwanted: Callable[[T], bool]) -> list[Part[T]]:
-        """Take out the waiting parts whose owner is unwanted; what is in flight is not touched."""
-        out: list[Part[T]] = []
-        kept: deque[tuple[float, Part[T]]] = deque()
-        for at, part in self._waiting:
-            if unwanted(part.owner):
-                out.append(part)
-            else:
-                kept.append((at, part))
-        self._waiting = kept
-        for part in out:
-            self._waiting_bytes -= len(part.body)
-            self._waiting_spans -= part.spans
+        """Take out the waiting parts whose owner is unwanted, also of groups apart; what is in flight is not touched."""
+        apart = [part for group in self._apart for part in group if unwanted(part.owner)]
+        waiting = [part for _, part in self._waiting if unwanted(part.owner)]
+        if apart:
+            groups = [[part for part in group if not unwanted(part.owner)] for group in self._apart]
+            self._apart = deque(group for group in groups if group)
+        if waiting:
+            self._waiting = deque((at, part) for at, part in self._waiting if not unwanted(part.owner))
+            self._waiting_bytes -= sum(len(part.body) for part in waiting)
+            self._waiting_spans -= sum(part.spans for part in waiting)
+        for part in apart + waiting:
             self.bytes -= len(part.body)
             self.spans -= part.spans
-        return out
+        return apart + waiting
 
     def empty(self) -> list[Part[T]]:
         """Take everything out: waiting, in flight, waiting to be tried again."""

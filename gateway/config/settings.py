@@ -6,7 +6,7 @@ bytes. Nothing here knows YAML.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway import limits
 
@@ -79,7 +79,7 @@ class OtlpClient:
     endpoint: Endpoint | None = None
     insecure: bool = False
     gzip: bool = True
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # may hold tokens
     timeout: float = limits.EXPORT_TIMEOUT
     retry: Retry = Retry()
     queue: Queue = Queue()
@@ -154,7 +154,7 @@ class Telemetry:
 class RedisCluster:
     """Which cluster in which Redis."""
 
-    url: str
+    url: str = field(repr=False)  # may hold a password
     cluster: str = "default"
     poll: float = limits.POLL
 

@@ -97,7 +97,7 @@ class HttpServer:
 
 async def _expect(request: web.Request) -> None:
     """What is not 100-continue may be passed over (RFC 9110, section 10.1.1); aiohttp answers some of it with 500."""
-    if request.headers["Expect"].lower() == "100-continue":
+    if request.version >= (1, 1) and request.headers["Expect"].lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
 

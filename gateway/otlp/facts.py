@@ -85,7 +85,8 @@ def _status_code(data: bytes, at: int, end: int, code: int) -> int:
     while at < end:
         tag, at = read_varint(data, at, end)
         if tag == schema.STATUS_CODE_TAG:
-            code, at = read_varint(data, at, end)
+            value, at = read_varint(data, at, end)
+            code = value & 0xFFFFFFFF  # an enum has 32 bits; what is beyond them is cut off, as official parsers do
         else:
             at = skip(data, at, end, tag)
     return code

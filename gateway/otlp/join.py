@@ -36,16 +36,19 @@ def enclose(out: list[bytes], envelope: Envelope, spans: list[bytes]) -> None:
 def cut(request: bytes, bytes_max: int) -> list[tuple[bytes, int]]:
     """The request as several of at most `bytes_max` bytes each, cut between spans, with their numbers of spans.
 
-    A span that is larger with its envelope goes alone. Meant for the rare request that is too large: it walks it again.
+    A span that is larger with its envelope goes alone. An envelope of more than half of `bytes_max` is repeated only for its
+    own size in spans, in pieces larger than asked: else a small request could become an enormous one. Meant for the rare
+    request that is too large: it walks it again.
     """
     done: list[tuple[bytes, int]] = []
     open_: list[tuple[Envelope, bytes]] = []
     size = 0
     for envelope, spans in split(request).scopes:
         overhead = len(envelope.resource) + len(envelope.scope) + _HEAD_BYTES_MAX
+        room = max(bytes_max, 2 * overhead)
         for index, (_, _, start, _, stop) in enumerate(spans):
             needed = stop - start + (overhead if index == 0 else 0)
-            if open_ and size + needed > bytes_max:
+            if open_ and size + needed > room:
                 done.append((join(open_), len(open_)))
                 open_, size = [], 0
             size += needed if open_ else stop - start + overhead

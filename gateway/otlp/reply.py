@@ -5,6 +5,8 @@ Sources: OTLP specification 1.x, "OTLP/gRPC Response" and "OTLP/HTTP Response"; 
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
@@ -72,15 +74,14 @@ def retry_trailers(message: str, retry_after: float) -> tuple[tuple[str, bytes],
 
 def read_retry_after(trailers: dict[str, bytes]) -> float | None:
     """Seconds that the RetryInfo in these trailers asks for; None if there is none that can be read."""
-    try:
-        if RETRY_INFO_KEY in trailers:
+    if RETRY_INFO_KEY in trailers:
+        with suppress(DecodeError):  # the other place may still say it
             return _seconds(RetryInfo.FromString(trailers[RETRY_INFO_KEY]))
+    with suppress(DecodeError):
         for detail in Status.FromString(trailers.get(STATUS_DETAILS_KEY, b"")).details:
             info = RetryInfo()
             if detail.Unpack(info):
                 return _seconds(info)
-    except DecodeError:
-        return None
     return None
 
 

@@ -49,11 +49,12 @@ def split(request: bytes) -> Split:
     bad: list[str] = []
     at, end = 0, len(request)
     while at < end:
+        field_at = at
         tag, at = read_tag(request, at, end)
         if tag >> 3 != schema.RESOURCE_SPANS_FIELD:
             at = skip(request, at, end, tag)  # an unknown field of the request itself belongs to no span: it ends here
             continue
-        _expect_length(tag, at)
+        _expect_length(tag, field_at)
         start, at = read_length(request, at, end)
         _resource_spans(request, start, at, scopes, bad)
     return Split(scopes, sum([len(scope.spans) for scope in scopes]), len(bad), bad[0] if bad else "")
@@ -115,7 +116,7 @@ def _usual_spans(data: bytes, at: int, end: int, spans: list[SpanAt]) -> int:
     zero_span_id = schema.ZERO_SPAN_ID
     while at <= usual_end:
         low, high = data[at + 1], data[at + 2]
-        if data[at] != 0x12 or not low > 0x7F > high:
+        if data[at] != 0x12 or not low > 0x7F >= high:
             break
         stop = at + 3 + (low & 0x7F | high << 7)
         if stop > end or stop < at + _USUAL_HEAD_BYTES:

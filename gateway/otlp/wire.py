@@ -7,24 +7,25 @@ from gateway.errors import MalformedRequestError
 from gateway.otlp.schema import FIXED32, FIXED64, GROUP_END, GROUP_START, LENGTH, VARINT
 
 _VARINT_BYTES_MAX = 10
+_SHORT_BYTES_MAX = 5  # tags and lengths have 32 bits; official parsers refuse them in more bytes than that takes
 _FIELD_MAX = (1 << 29) - 1
 
 
-def read_varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+def read_varint(data: bytes, at: int, end: int, bytes_max: int = _VARINT_BYTES_MAX) -> tuple[int, int]:
     """The varint at `at` and where it ends. Values keep 64 bits, as protobuf does."""
     value = shift = 0
-    for pos in range(at, min(end, at + _VARINT_BYTES_MAX)):
+    for pos in range(at, min(end, at + bytes_max)):
         byte = data[pos]
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value & 0xFFFFFFFFFFFFFFFF, pos + 1
         shift += 7
-    raise MalformedRequestError("truncated varint" if end - at < _VARINT_BYTES_MAX else "varint of over 10 bytes", at)
+    raise MalformedRequestError("truncated varint" if end - at < bytes_max else f"varint of over {bytes_max} bytes", at)
 
 
 def read_tag(data: bytes, at: int, end: int) -> tuple[int, int]:
     """The tag (field number << 3 | wire type) at `at` and where it ends."""
-    tag, pos = read_varint(data, at, end)
+    tag, pos = read_varint(data, at, end, _SHORT_BYTES_MAX)
     if not 1 <= tag >> 3 <= _FIELD_MAX:
         raise MalformedRequestError(f"field number {tag >> 3} is not possible", at)
     return tag, pos
@@ -32,7 +33,7 @@ def read_tag(data: bytes, at: int, end: int) -> tuple[int, int]:
 
 def read_length(data: bytes, at: int, end: int) -> tuple[int, int]:
     """Start and stop of the length-delimited value whose length stands at `at`."""
-    length, start = read_varint(data, at, end)
+    length, start = read_varint(data, at, end, _SHORT_BYTES_MAX)
     if length > end - start:
         raise MalformedRequestError(f"length {length} passes the end ({end - start} bytes left)", at)
     return start, start + length

@@ -1,4 +1,4 @@
-"""A balancer's core in the hands of a test: driven by a fake clock, its samplers played in a few ways, everything written down."""
+"""A balancer's core in the hands of a test: driven by a fake clock, its samplers played in a few ways, all written down."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ VARINT, FIXED64, LENGTH, GROUP_START, GROUP_END, FIXED32 = 0, 1, 2, 3, 4, 5
 
 def varint(value: int, width: int = 1) -> bytes:
     """The varint in at least `width` bytes: longer than needed is allowed."""
-    out = []
+    out: list[int] = []
     while value > 0x7F or len(out) + 1 < width:
         out.append(value & 0x7F | 0x80)
         value >>= 7
@@ -100,8 +100,8 @@ def _view_class() -> type[Any]:
         for field, number, label, type_, type_name in fields:
             shape.field.add(name=field, number=number, label=label, type=type_, type_name=type_name or None)
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call]
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("view.Request"))  # type: ignore[no-untyped-call]
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("view.Request"))
 
 
 View = _view_class()
