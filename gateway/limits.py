@@ -26,6 +26,9 @@ SPAN_BYTES_MAX = REQUEST_BYTES_MAX
 BALANCER_BYTES_MAX = 256 * MIB  # default of all requests held between receipt and acknowledgement
 BALANCER_MEMBER_SHARE = 0.5  # one stuck sampler may hold this share of it, so that it never stops the tier
 FORWARD_IN_FLIGHT_MAX = 2  # per member: one on the wire while one is handled; the rest coalesces behind them
+FORWARD_PACE = (
+    0.005  # per member, between two requests under load: 30 % less CPU a span at 32 spans a request, 12 % at 512
+)
 FORWARD_TIMEOUT = 5.0  # one attempt; the Collector's exporter default
 AGENT_DEADLINE = 5.0  # assumed for an agent that named none
 AGENT_DEADLINE_SHARE = 0.8  # re-sending ends here, so that the error still reaches the agent before it gives up

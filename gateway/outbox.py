@@ -6,13 +6,16 @@ The outbox knows nothing of OTLP but that requests concatenate, and nothing of w
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
 from xxhash import xxh3_64_intdigest
 
+from gateway import limits
 from gateway.config.settings import Retry
 
 T = TypeVar("T")
@@ -78,7 +81,8 @@ class Outbox(Generic[T]):
         self._waiting_bytes = 0
         self._waiting_spans = 0
         self._flying: dict[int, Attempt[T]] = {}
-        self._resting: dict[int, tuple[float, Attempt[T]]] = {}  # failed attempts and when they are tried again
+        self._resting: dict[int, Attempt[T]] = {}  # failed attempts, by the number under which they failed
+        self._due: list[tuple[float, int]] = []  # heap: when each of them is tried again
 
     @property
     def in_flight(self) -> int:
@@ -120,12 +124,18 @@ class Outbox(Generic[T]):
         return attempt
 
     def _due_again(self, now: float, number: int) -> Attempt[T] | None:
-        for old, (at, attempt) in self._resting.items():
-            if at <= now:
-                del self._resting[old]
-                attempt.number, attempt.sent_at, attempt.tries = number, now, attempt.tries + 1
-                return attempt
-        return None
+        at, old = self._first_resting()
+        if at > now:
+            return None
+        attempt = self._resting.pop(old)
+        attempt.number, attempt.sent_at, attempt.tries = number, now, attempt.tries + 1
+        return attempt
+
+    def _first_resting(self) -> tuple[float, int]:
+        """When the next failed attempt is due, and its number; (infinity, 0) if none rests."""
+        while self._due and self._due[0][1] not in self._resting:  # withdrawn meanwhile
+            heappop(self._due)
+        return self._due[0] if self._due else (math.inf, 0)
 
     def _next(self, now: float, number: int, flush: bool) -> Attempt[T] | None:
         if self._apart:
@@ -167,7 +177,8 @@ class Outbox(Generic[T]):
     def failed(self, number: int, now: float, retry_after: float | None = None) -> Attempt[T] | None:
         """The attempt failed but may be tried again. Returns it when it is given up: the caller answers for its parts.
 
-        Otherwise it waits for its back-off (at least `retry_after`) and None is returned.
+        Otherwise it waits for its back-off, and for `retry_after` as far as that alone does not make it be given up, and None
+        is returned.
         """
         attempt = self._flying.pop(number, None)
         if attempt is None:
@@ -175,10 +186,13 @@ class Outbox(Generic[T]):
         retry = self._retry
         if retry is None or not retry.enabled:
             return self._release(attempt)
-        pause = max(self._pause(retry, attempt), retry_after or 0.0)
-        if retry.elapsed_max and now + pause - attempt.first_at > retry.elapsed_max:
+        left = attempt.first_at + retry.elapsed_max - now if retry.elapsed_max else limits.RETRY_ELAPSED_MAX
+        pause = self._pause(retry, attempt)
+        if retry.elapsed_max and pause > left:
             return self._release(attempt)
-        self._resting[number] = (now + pause, attempt)
+        pause = max(pause, min(retry_after or 0.0, left))
+        self._resting[number] = attempt
+        heappush(self._due, (now + pause, number))
         return None
 
     def _pause(self, retry: Retry, attempt: Attempt[T]) -> float:
@@ -195,7 +209,7 @@ class Outbox(Generic[T]):
         """Take the attempt out, whatever happened to it; None if it is not known."""
         attempt = self._flying.pop(number, None)
         if attempt is None and number in self._resting:
-            attempt = self._resting.pop(number)[1]
+            attempt = self._resting.pop(number)
         return self._release(attempt)
 
     def discard(self, unwanted: Callable[[T], bool]) -> list[Part[T]]:
@@ -216,7 +230,7 @@ class Outbox(Generic[T]):
 
     def empty(self) -> list[Part[T]]:
         """Take everything out: waiting, in flight, waiting to be tried again."""
-        attempts = [*self._flying.values(), *(attempt for _, attempt in self._resting.values())]
+        attempts = [*self._flying.values(), *self._resting.values()]
         parts = [part for attempt in attempts for part in attempt.parts]
         parts += [part for group in self._apart for part in group]
         parts += [part for _, part in self._waiting]
@@ -231,10 +245,8 @@ class Outbox(Generic[T]):
         """When `take` may have something that it has not now; None while only an answer can change that."""
         if len(self._flying) >= self._in_flight_max:
             return None
-        times = [at for at, _ in self._resting.values()]
-        if self._waiting:
-            times.append(self._waiting[0][0])
-        return min(times, default=None)
+        at = min(self._first_resting()[0], self._waiting[0][0] if self._waiting else math.inf)
+        return None if at == math.inf else at
 
     def _release(self, attempt: Attempt[T] | None) -> Attempt[T] | None:
         if attempt is not None:

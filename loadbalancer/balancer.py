@@ -80,6 +80,7 @@ class _Link:
     unanswered_at: float = -math.inf  # when an attempt last ended without an answer: the wait goes on with the next one
     avoided: bool = False
     probe_at: float = 0.0
+    send_at: float = 0.0  # not before: parts gather meanwhile
     flying: list[int] = field(default_factory=list)
 
 
@@ -94,6 +95,7 @@ class Balancer:
         request_bytes_max: int = limits.FORWARD_REQUEST_BYTES_MAX,
         in_flight_max: int = limits.FORWARD_IN_FLIGHT_MAX,
         timeout: float = limits.FORWARD_TIMEOUT,
+        pace: float = limits.FORWARD_PACE,
     ) -> None:
         self._tally = tally
         self._bytes_max = bytes_max
@@ -101,6 +103,7 @@ class Balancer:
         self._request_bytes_max = request_bytes_max
         self._in_flight_max = in_flight_max
         self._timeout = timeout
+        self._pace = pace
         self._view: View | None = None
         self._whole_ring: Ring | None = None  # of the view
         self._ring: Ring | None = None  # of the view without the members that are avoided
@@ -108,6 +111,7 @@ class Balancer:
         self._links: dict[str, _Link] = {}  # by member id
         self._links_by_attempt: dict[int, _Link] = {}
         self._probes: dict[int, _Link] = {}
+        self._gathering: dict[str, _Link] = {}  # links that hold parts until their send_at
         self._number = 0
         self._held = 0  # bytes of all parts not yet settled
         self._unanswered = 0
@@ -144,6 +148,8 @@ class Balancer:
         out: list[Action] = []
         self._give_up_overdue(now, out)
         self._resend_due(now, out)
+        for link in [link for link in self._gathering.values() if link.send_at <= now]:
+            self._pump(link, now, out)
         if self._watch_at is not None and self._watch_at <= now:
             self._watch(now, out)
         self._finish(now, out)
@@ -153,6 +159,7 @@ class Balancer:
         """When tick wants to be called."""
         times = [heap[0][0] for heap in (self._deadlines, self._resting) if heap]
         times += [at for at in (self._watch_at, self._finish_at) if at is not None and not self._finished]
+        times += [link.send_at for link in self._gathering.values()]
         return min(times, default=None)
 
     def publish(self) -> None:
@@ -248,8 +255,14 @@ class Balancer:
         return link
 
     def _pump(self, link: _Link, now: float, out: list[Action]) -> None:
+        """Send what may leave. A link that has sent just now lets parts gather first: an idle one sends at once."""
+        if now < link.send_at:
+            self._gathering[link.member.id] = link
+            return
+        self._gathering.pop(link.member.id, None)
         while (attempt := link.outbox.take(now, self._number + 1)) is not None:
             self._number += 1
+            link.send_at = now + self._pace
             if not link.flying and now - link.unanswered_at > limits.FORWARD_RETRY_MAX:
                 link.heard_at = now
             link.flying.append(attempt.number)
@@ -476,8 +489,10 @@ class Balancer:
         out.append(Note(Level.INFO, "member_back", {"member": link.member.endpoint}))
 
     def _look_at_view(self, stamp: ViewStamp | None, out: list[Action]) -> None:
-        """A member that has a newer view knows something that this balancer should read now."""
-        if stamp is None or self._view is None or stamp.epoch <= self._view.epoch or stamp == self._asked_for:
+        """A member with a newer view, or another one of the same epoch, knows something that should be read now."""
+        if stamp is None or self._view is None or stamp.epoch < self._view.epoch:
+            return
+        if stamp in (self._view.stamp, self._asked_for):
             return
         self._asked_for = stamp
         out.append(ReadView())

@@ -445,3 +445,16 @@ def test_bounds_are_positive(bound: str) -> None:
     """An outbox that may send nothing is a bug, not a configuration."""
     with pytest.raises(AssertionError):
         outbox(**{bound: 0})  # type: ignore[arg-type]
+
+
+def test_a_wish_alone_gives_nothing_up() -> None:
+    """A destination that asks for more time than is left is asked once more at the end of it, and only then given up."""
+    outbox: Outbox[str] = Outbox(
+        "b", in_flight_max=1, request_bytes_max=100, retry=Retry(initial=1.0, jitter=0.0, elapsed_max=60.0)
+    )
+    outbox.put(Part(b"x", 1, "a"), 0.0)
+    assert outbox.take(0.0, 1) is not None
+    assert outbox.failed(1, 10.0, retry_after=1e9) is None
+    assert outbox.next_deadline() == 60.0
+    assert outbox.take(60.0, 2) is not None
+    assert outbox.failed(2, 60.0) is not None

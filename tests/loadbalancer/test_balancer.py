@@ -381,7 +381,7 @@ def test_a_member_is_asked_once_at_a_time_whether_it_is_back() -> None:
 
 def test_a_refusal_after_the_member_left_is_asked_elsewhere() -> None:
     """Parts that were refused together by a member that has left meanwhile go to the members that are there."""
-    world = drive(in_flight_max=1)
+    world = drive(in_flight_max=1, pace=0.0)
     world.view(1, "s1")
     world.modes = {"s1": "silent"}
     for number, agent in enumerate("abc", 1):
@@ -551,7 +551,7 @@ def test_time_is_only_what_it_is_told() -> None:
 
 def test_resources_stay_apart() -> None:
     """Two agents' requests that leave together keep their resources."""
-    world = drive(in_flight_max=1)
+    world = drive(in_flight_max=1, pace=0.0)
     world.view(1, "s1")
     world.modes = {"s1": "silent"}
     for number, service in enumerate(("one", "two", "three"), 1):

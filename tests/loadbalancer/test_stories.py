@@ -62,12 +62,20 @@ class Stage:
                 raise AssertionError(f"unknown command {verb}")
         return self.came()
 
-    def make(self, bytes: str = "1000000", request: str = "100000", in_flight: str = "2", timeout: str = "5s") -> None:
+    def make(
+        self,
+        bytes: str = "1000000",
+        request: str = "100000",
+        in_flight: str = "2",
+        timeout: str = "5s",
+        pace: str = "0s",  # a story that is not about it is easier to read without it
+    ) -> None:
         self.world = drive(
             bytes_max=int(bytes),
             request_bytes_max=int(request),
             in_flight_max=int(in_flight),
             timeout=seconds(timeout),
+            pace=seconds(pace),
         )
         self.told, self.counts, self.held = 0, {}, 0
 
