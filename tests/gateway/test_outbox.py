@@ -257,7 +257,7 @@ def test_attempts_are_given_up_in_time() -> None:
         box = outbox(retry=Retry(initial=1.0, max=8.0, multiplier=2.0, jitter=0.0, elapsed_max=elapsed_max))
         box.put(part("a"), 0)
         box.take(0, 1)
-        assert (box.failed(1, 52.5, 8.0) is not None) == gives_up
+        assert (box.failed(1, 59.5, 8.0) is not None) == gives_up
         assert box.bytes == (0 if gives_up else 10)
 
 
