@@ -90,6 +90,9 @@ STARTING_REPORT = 10.0  # `tailgate up` names what is not ready yet so often
 WORKER_ANSWER_MAX = 2.0  # a worker that answers later is left out of the parent's health and metrics
 WORKERS_MAX = 256
 
+# ---------------------------------------------------------------- the process
+FREED_BYTES_KEPT = 64 * MIB  # freed memory that is not given back at once; see gateway.net.process.keep_freed_memory
+
 # ---------------------------------------------------------------- seen from outside
 NOTES_PER_EVENT = 5  # log lines of one event per NOTE_WINDOW; the rest is counted
 NOTE_WINDOW = 10.0

@@ -1,7 +1,8 @@
 """One request to its parts: which spans go to which owner, joined again for each.
 
-The owner is looked up once per trace and request. Spans are neither decoded nor copied one by one: adjacent spans of one owner
-are one slice.
+The owner is looked up once per trace and request, and no span is decoded. Nearly every request goes through the view
+(gateway.otlp.view); one that is unusual in any way goes through the walk (gateway.otlp.split), which finds the same and can say
+what is wrong.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from gateway.errors import TooLargeError
 from gateway.membership import Member
 from gateway.otlp.join import cut, enclose
 from gateway.otlp.split import Scope, split
+from gateway.otlp.view import ScopeView, Writer, group, read
 from gateway.ring import Ring
 
 
@@ -37,6 +39,41 @@ def route(request: bytes, ring: Ring, bytes_max: int) -> Routed:
     """Split by owner. The ring must not be empty if the request has a valid span. Raises MalformedRequestError, and
     TooLargeError if the request is small only as long as its resources and scopes need not be repeated for each owner.
     """
+    scopes = read(request)
+    routed = None if scopes is None else _route_usual(request, scopes, ring, bytes_max)
+    return routed or _route_any(request, ring, bytes_max)
+
+
+def _route_usual(request: bytes, scopes: list[ScopeView], ring: Ring, bytes_max: int) -> Routed | None:
+    """The way of nearly every request: no span of it is anything but usual. None if one is."""
+    known: dict[bytes, Member] = {}
+    writers: dict[str, tuple[Member, Writer]] = {}
+    envelopes = 0
+    for scope in scopes:
+        by_owner = group(scope, ring.owner, known)
+        if by_owner is None:
+            return None
+        envelopes += len(by_owner) * scope.envelope_bytes
+        _check_envelopes(envelopes, request)
+        for member, spans in by_owner:
+            if member.id not in writers:
+                writers[member.id] = (member, Writer())
+            writers[member.id][1].add(scope, spans)
+    pieces: list[Piece] = []
+    for member, writer in writers.values():
+        pieces += _pieces(member, writer.finish(), writer.spans, bytes_max)
+    return Routed(pieces, sum([writer.spans for _, writer in writers.values()]), 0, "")
+
+
+def _check_envelopes(envelopes: int, request: bytes) -> None:
+    """Refuse before much is copied."""
+    if envelopes > len(request) + limits.ENVELOPES_REPEATED_MAX:
+        raise TooLargeError(
+            f"its resources and scopes would take {envelopes} bytes, repeated for each sampler and scope"
+        )
+
+
+def _route_any(request: bytes, ring: Ring, bytes_max: int) -> Routed:
     parts = split(request)
     owners: dict[bytes, Member] = {}
     members: dict[str, Member] = {}
@@ -50,10 +87,7 @@ def route(request: bytes, ring: Ring, bytes_max: int) -> Routed:
             members[member.id] = member
             enclose(bodies.setdefault(member.id, []), scope.envelope, [request[start:stop] for start, stop, _ in runs])
             spans[member.id] = spans.get(member.id, 0) + sum([count for _, _, count in runs])
-    if envelopes > len(request) + limits.ENVELOPES_REPEATED_MAX:  # nothing has been copied yet
-        raise TooLargeError(
-            f"its resources and scopes would take {envelopes} bytes, repeated for each sampler and scope"
-        )
+    _check_envelopes(envelopes, request)
     pieces: list[Piece] = []
     for name, body in bodies.items():
         pieces += _pieces(members[name], b"".join(body), spans[name], bytes_max)

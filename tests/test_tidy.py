@@ -16,8 +16,32 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 # Sockets, clocks, dice, processes and logs belong to the shell.
 IMPURE = frozenset(
-    """aiohttp asyncio grpc grpc_health http logging os random redis secrets select signal socket ssl structlog subprocess
-    tempfile threading time urllib uuid uvloop multiprocessing concurrent""".split()
+    [
+        "aiohttp",
+        "asyncio",
+        "grpc",
+        "grpc_health",
+        "http",
+        "logging",
+        "os",
+        "random",
+        "redis",
+        "secrets",
+        "select",
+        "signal",
+        "socket",
+        "ssl",
+        "structlog",
+        "subprocess",
+        "tempfile",
+        "threading",
+        "time",
+        "urllib",
+        "uuid",
+        "uvloop",
+        "multiprocessing",
+        "concurrent",
+    ]
 )
 # Files of the shell outside gateway/net/.
 SHELL = ("gateway/cli.py", "service.py", "__main__.py")
@@ -86,7 +110,9 @@ def test_functions_fit_a_screen(path: Path) -> None:
             assert lines <= FUNCTION_LINES_MAX, f"{node.name} has {lines} lines"
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if path.name not in ("__init__.py", "__main__.py")], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if path.name not in ("__init__.py", "__main__.py")], ids=name_of
+)
 def test_every_module_has_its_test(path: Path) -> None:
     """tests/ mirrors the packages: gateway/ring.py is tested in tests/gateway/test_ring.py."""
     partner = ROOT / "tests" / path.relative_to(ROOT).parent / f"test_{path.name}"

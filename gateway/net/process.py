@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import os
 import signal
@@ -14,6 +15,9 @@ import uvloop
 from gateway import limits
 from gateway.config.settings import MemoryLimiter
 
+# malloc.h of glibc; its bound for the second on 64 bits
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _MMAP_THRESHOLD_MAX = -1, -3, 32 * limits.MIB
+
 VERSION = version("tailgate")
 
 Main = Callable[[asyncio.Event], Awaitable[int]]
@@ -22,6 +26,7 @@ Main = Callable[[asyncio.Event], Awaitable[int]]
 
 def run(main: Main) -> int:
     """Run `main` to its end. SIGTERM and SIGINT ask it to end; a second one ends the process at once."""
+    keep_freed_memory(limits.FREED_BYTES_KEPT)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(main))
 
@@ -44,6 +49,19 @@ async def _run(main: Main) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     return await main(stop)
+
+
+def keep_freed_memory(size: int) -> bool:
+    """Have malloc keep up to `size` bytes for the next request instead of giving them back; False where it cannot be told.
+
+    glibc gives megabytes back after every large request and asks for them again, page by page: routing 8192 spans cost 1.9 µs
+    a span so, and 0.7 without.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # no glibc
+        return False
+    return bool(mallopt(_M_TRIM_THRESHOLD, size) and mallopt(_M_MMAP_THRESHOLD, min(size, _MMAP_THRESHOLD_MAX)))
 
 
 def freeze() -> None:

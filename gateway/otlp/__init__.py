@@ -6,9 +6,11 @@ value; repeated fields append. Everything here rests on these three facts.
 schema      field numbers, with the messages they come from
 wire        varints, tags, lengths, skipping
 split       a request to its spans: where each stands, whose it is, in which envelope
+view        the same through protobuf's C parser, for requests that are usual in every way
 join        spans in their envelopes back to requests
 facts       what policies ask of spans, read without decoding them
 reply       what an OTLP client is told, in bytes
+inflate     gzip bodies, never beyond the bound
 readable    the last look before export: could a backend read this?
 otlp_json   OTLP/JSON lines for the file exporter
 """

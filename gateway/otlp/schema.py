@@ -8,8 +8,11 @@ VARINT, FIXED64, LENGTH, GROUP_START, GROUP_END, FIXED32 = 0, 1, 2, 3, 4, 5
 # ResourceSpans: Resource resource = 1; repeated ScopeSpans scope_spans = 2; string schema_url = 3
 # ScopeSpans: InstrumentationScope scope = 1; repeated Span spans = 2; string schema_url = 3
 RESOURCE_SPANS_FIELD = 1
+RESOURCE_FIELD = 1
 SCOPE_SPANS_FIELD = 2
+SCOPE_FIELD = 1
 SPANS_FIELD = 2
+SCHEMA_URL_FIELD = 3
 
 RESOURCE_SPANS_TAG = RESOURCE_SPANS_FIELD << 3 | LENGTH
 SCOPE_SPANS_TAG = SCOPE_SPANS_FIELD << 3 | LENGTH
@@ -36,3 +39,12 @@ TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8
 ZERO_TRACE_ID = bytes(TRACE_ID_BYTES)
 ZERO_SPAN_ID = bytes(SPAN_ID_BYTES)
+
+# How every SDK begins a span: trace id (0a 10 …), then span id (12 08 …). Ids are taken from there without looking further.
+USUAL_HEAD_BYTES = 20
+USUAL_IDS_BYTES = 28
+
+
+def is_usual_head(head: bytes) -> bool:
+    """Whether these are the first USUAL_HEAD_BYTES of a span that begins with a trace id and a span id."""
+    return head[:2] == b"\n\x10" and head[18:] == b"\x12\x08"

@@ -137,6 +137,8 @@ def _usual_spans(data: bytes, at: int, end: int, spans: list[SpanAt]) -> int:
 
 def _ids(data: bytes, at: int, end: int) -> tuple[bytes, bytes]:
     """The ids of a span that does not begin with them: wherever they stand, the last of each counts; b"" where there is none."""
+    if end - at >= schema.USUAL_IDS_BYTES and schema.is_usual_head(data[at : at + schema.USUAL_HEAD_BYTES]):
+        return data[at + 2 : at + 18], data[at + 20 : at + 28]
     trace_id = span_id = b""
     while at < end:
         tag, at = read_tag(data, at, end)

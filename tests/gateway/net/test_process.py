@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -145,3 +146,9 @@ def test_the_budget_is_shared_by_workers(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_version_is_the_packages() -> None:
     """The version is that of the installed package."""
     assert process.VERSION[0].isdecimal()
+
+
+def test_freed_memory_is_kept_for_the_next_request() -> None:
+    """On glibc the process keeps what a large request has freed; elsewhere nothing is changed."""
+    glibc = platform.libc_ver()[0] == "glibc"
+    assert process.keep_freed_memory(64 * 2**20) == glibc
