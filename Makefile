@@ -16,13 +16,13 @@ run: $(VENV)/.installed  ## one load balancer on 4317 and 4318, two samplers, a 
 	@exec $(BIN)/tailgate up
 
 test: $(VENV)/.installed  ## every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 check: $(VENV)/.installed  ## formatting, lint, strict types, tidy and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format .

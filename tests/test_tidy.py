@@ -15,16 +15,9 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 # Sockets, clocks, dice, processes and logs belong to the shell.
-IMPURE = frozenset(
-    [
-        "aiohttp",
-        "asyncio",
-        "grpc",
-        "grpc_health",
-        "http",
-        "logging",
-        "os",
-        "random",
+IMPURE = {
+    *("aiohttp", "asyncio", "concurrent", "grpc", "grpc_health", "http", "logging", "multiprocessing", "os", "random"),
+    *(
         "redis",
         "secrets",
         "select",
@@ -36,13 +29,9 @@ IMPURE = frozenset(
         "tempfile",
         "threading",
         "time",
-        "urllib",
-        "uuid",
-        "uvloop",
-        "multiprocessing",
-        "concurrent",
-    ]
-)
+    ),
+    *("urllib", "uuid", "uvloop"),
+}
 # Files of the shell outside gateway/net/.
 SHELL = ("gateway/cli.py", "service.py", "__main__.py")
 # `os` and `sys` are no input or output by themselves, but a core has no business with them; this one writes a document.

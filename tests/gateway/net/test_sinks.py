@@ -8,6 +8,7 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue
@@ -189,20 +190,26 @@ def test_a_line_that_came_out_short_is_taken_back(tmp_path: Path) -> None:
     sink.close()
 
 
-class Slow(FullSoon):
-    """A disk that lets another writer in between looking for the end and writing."""
+class Slow(io.FileIO):
+    """A disk that is full for the first writer, and lets another one in between its looking for the end and its writing."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "ab")
-        self.looked, self.go_on = threading.Event(), threading.Event()
+        self.looked, self.other_wrote = threading.Event(), threading.Event()
 
     def seek(self, *where: int) -> int:
         at = super().seek(*where)
         if threading.current_thread().name == "first":
             self.looked.set()
-            self.go_on.wait(0.2)
-            self.room = 10  # and then it is full
+            self.other_wrote.wait(0.3)  # in vain, if writers wait for each other as they should
         return at
+
+    def write(self, data: Any) -> int:
+        if threading.current_thread().name == "first":
+            return super().write(data[:10])
+        written = super().write(data)
+        self.other_wrote.set()
+        return written
 
 
 def test_taking_back_spares_other_lines(tmp_path: Path) -> None:
@@ -213,22 +220,19 @@ def test_taking_back_spares_other_lines(tmp_path: Path) -> None:
     sink._file = disk = Slow(path)
     failures: list[OSError] = []
 
-    def first() -> None:
+    def write() -> None:
         try:
             sink.write(TWO, 3)
         except OSError as error:
             failures.append(error)
 
-    thread = threading.Thread(target=first, name="first")
-    thread.start()
-    disk.looked.wait(10)
-    second = threading.Thread(target=lambda: (disk.__setattr__("room", 10**9), sink.write(TWO, 3)), name="second")
+    first, second = (threading.Thread(target=write, name=name) for name in ("first", "second"))
+    first.start()
+    assert disk.looked.wait(10)
     second.start()
-    second.join(0.1)
-    disk.go_on.set()
-    thread.join()
-    disk.room = 10**9
+    first.join()
     second.join()
+    sink.close()
     assert len(failures) == 1
     assert len(path.read_bytes().splitlines()) == 1
     sink.close()
