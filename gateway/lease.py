@@ -56,6 +56,7 @@ class Standing(enum.StrEnum):
     SUPERSEDED = "superseded"  # a newer replica serves this endpoint
     REFUSED = "refused"  # the cluster goes by another ring
     FULL = "full"
+    LEFT = "left"  # this replica has left; the call was carried out late
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +276,8 @@ class Keeper:
                 return f"a newer replica serves {claim.endpoint}: this one steps down"
             case Standing.FULL:
                 return f"the cluster has its {limits.MEMBERS_MAX} members: no more are taken"
+            case Standing.LEFT:
+                return f"this replica of {claim.endpoint} has left the cluster"
             case _:
                 return (
                     f"the cluster goes by ring {answer.ring}, this sampler is configured for {claim.ring}: "

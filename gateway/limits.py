@@ -10,6 +10,7 @@ MIB = 1024 * KIB
 
 # ---------------------------------------------------------------- requests
 REQUEST_BYTES_MAX = 64 * MIB  # OTLP 1.11's recommended bound, counted after decompression
+HTTP_RECEIVING_BYTES_MAX = 256 * MIB  # of all bodies of a listener that are not complete yet
 FORWARD_REQUEST_BYTES_MAX = 4 * MIB  # a Collector's receiver and grpc's default take no more
 EXPORT_REQUEST_BYTES_MAX = 4 * MIB  # most backends sit at grpc's default
 EXPORT_REQUEST_SPANS = 8192  # the Collector's batch size
@@ -20,7 +21,6 @@ FIELD_NESTING_MAX = (
     96  # groups within groups in an unknown field; official parsers stop at 100, the messages around included
 )
 ENVELOPES_REPEATED_MAX = 64 * MIB  # bytes a request may grow by when resources and scopes are repeated for each owner
-SPAN_BYTES_MAX = REQUEST_BYTES_MAX
 
 # ---------------------------------------------------------------- the load balancer
 BALANCER_BYTES_MAX = 256 * MIB  # default of all requests held between receipt and acknowledgement
@@ -36,6 +36,7 @@ RESEND_MAX = 30.0  # and after this time at the latest, however patient the agen
 FORWARD_RETRY_INITIAL = 0.05  # first pause before a part is tried again
 FORWARD_RETRY_MAX = 1.0
 SILENCE_MAX = 2.0  # requests waiting and nothing answered for so long: the member is routed around
+STALL_MIN = 0.5  # a timer that is so late says that this process was away, not that its samplers were silent
 PROBE_INTERVAL = 1.0  # how often a member that is routed around is asked whether it is back
 
 # ---------------------------------------------------------------- membership
@@ -50,7 +51,7 @@ HINT_RETRY = 1.0  # pause before a broken subscription is made again; polling go
 MEMBERS_MAX = 1000  # views are read whole; beyond this a lookup table of another kind is needed
 RING_SLOTS = 65537  # prime, as maglev asks; 65 slots a member at 1000 members
 CONSISTENT_POINTS = 1000  # per unit of weight: peak/mean 1.06 at 10 members
-WEIGHT_MAX = 100
+WEIGHT_MAX = 10  # points of a consistent ring are built on the event loop: 10 members of weight 10 take half a second
 
 # ---------------------------------------------------------------- the sampler
 DECISION_WAIT = 30.0  # the Collector's default
@@ -61,6 +62,7 @@ DUPLICATE_WINDOW = 60.0  # how long the span ids of kept traces are remembered
 DUPLICATE_BYTES_MAX = 64 * MIB  # and in how many bytes; sampler.decisions says what a trace takes
 OUTBOX_SHARE = 0.5  # of the budget: with so much kept and undelivered, evicting more traces is no way to find room
 BUFFER_SHARE = 0.75  # of the cgroup's or host's memory when memory_limiter names no budget
+DECIDE_AT_ONCE = 2000  # traces decided before the event loop gets its turn: 40 µs each when kept
 POLICIES_MAX = 1000
 
 # ---------------------------------------------------------------- exporting
@@ -77,9 +79,11 @@ RETRY_AFTER = 1.0  # what an overloaded process asks for; Python's SDK gives up 
 RETRY_AFTER_MAX = 5.0
 DRAIN_TIMEOUT = 25.0  # Kubernetes allows 30
 DRAIN_RESERVE = 2.0  # what is undelivered so long before the end of the grace is given up, counted and named
+DRAIN_RETRY_MAX = 1.0  # while draining, what a backend did not take is tried again after this time at the latest
 DRAIN_ACCEPT = 5.0  # a draining sampler accepts stragglers at most so long
 DRAIN_QUIET = 1.0  # it stops sooner when for so long no request came from a balancer that is behind its view
 DRAIN_DELAY = 5.0  # a draining balancer goes on serving so long: endpoints take time to disappear
+SINK_CLOSE = 1.0  # a write to a file or terminal that still hangs after this, at the end, is left behind
 RESTART_BACKOFF_INITIAL = 0.5  # a child process that dies is started again after this, doubling
 RESTART_BACKOFF_MAX = 30.0
 RESTART_SETTLED = 60.0  # a child that has lived so long starts again with the first pause
@@ -97,6 +101,7 @@ FREED_BYTES_KEPT = 64 * MIB  # freed memory that is not given back at once; see 
 NOTES_PER_EVENT = 5  # log lines of one event per NOTE_WINDOW; the rest is counted
 NOTE_WINDOW = 10.0
 
+assert REQUEST_BYTES_MAX <= HTTP_RECEIVING_BYTES_MAX
 assert FORWARD_REQUEST_BYTES_MAX <= REQUEST_BYTES_MAX, "our own sampler must take what a balancer forwards"
 assert EXPORT_REQUEST_BYTES_MAX <= REQUEST_BYTES_MAX
 assert REQUEST_BYTES_MAX <= BALANCER_BYTES_MAX * BALANCER_MEMBER_SHARE, "one largest request must fit an idle balancer"

@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
 
 from xxhash import xxh3_64_intdigest
@@ -82,6 +82,7 @@ class Outbox(Generic[T]):
         self._waiting_spans = 0
         self._flying: dict[int, Attempt[T]] = {}
         self._resting: dict[int, Attempt[T]] = {}  # failed attempts, by the number under which they failed
+        self._pause_max = math.inf
         self._due: list[tuple[float, int]] = []  # heap: when each of them is tried again
 
     @property
@@ -177,8 +178,8 @@ class Outbox(Generic[T]):
     def failed(self, number: int, now: float, retry_after: float | None = None) -> Attempt[T] | None:
         """The attempt failed but may be tried again. Returns it when it is given up: the caller answers for its parts.
 
-        Otherwise it waits for its back-off, and for `retry_after` as far as that alone does not make it be given up, and None
-        is returned.
+        Otherwise it waits for its back-off, at least for `retry_after`, at most until the time for retries is over, when it is
+        tried once more; None is returned.
         """
         attempt = self._flying.pop(number, None)
         if attempt is None:
@@ -187,10 +188,9 @@ class Outbox(Generic[T]):
         if retry is None or not retry.enabled:
             return self._release(attempt)
         left = attempt.first_at + retry.elapsed_max - now if retry.elapsed_max else limits.RETRY_ELAPSED_MAX
-        pause = self._pause(retry, attempt)
-        if retry.elapsed_max and pause > left:
+        if left <= 0:
             return self._release(attempt)
-        pause = max(pause, min(retry_after or 0.0, left))
+        pause = min(max(self._pause(retry, attempt), retry_after or 0.0), left, self._pause_max)
         self._resting[number] = attempt
         heappush(self._due, (now + pause, number))
         return None
@@ -204,6 +204,12 @@ class Outbox(Generic[T]):
         # Jitter without dice: spread by a hash of who tries what for the how-manieth time. (A CRC bunches consecutive numbers.)
         spread = xxh3_64_intdigest(f"{self.name}/{attempt.number}/{attempt.tries}".encode()) / 0xFFFFFFFFFFFFFFFF
         return pause * (1 + retry.jitter * (2 * spread - 1))
+
+    def hasten(self, now: float, pause_max: float) -> None:
+        """From now on no attempt rests longer than `pause_max`: there is little time left to deliver anything."""
+        self._pause_max = pause_max
+        self._due = [(min(at, now + pause_max), number) for at, number in self._due]
+        heapify(self._due)
 
     def withdraw(self, number: int) -> Attempt[T] | None:
         """Take the attempt out, whatever happened to it; None if it is not known."""

@@ -81,6 +81,7 @@ class _Link:
     avoided: bool = False
     probe_at: float = 0.0
     send_at: float = 0.0  # not before: parts gather meanwhile
+    resting: int = 0  # bytes of its parts that wait to be routed again: they are its share too
     flying: list[int] = field(default_factory=list)
 
 
@@ -116,7 +117,7 @@ class Balancer:
         self._held = 0  # bytes of all parts not yet settled
         self._unanswered = 0
         self._deadlines: list[tuple[float, int, _Request]] = []  # heap: (resend_until, sequence, request)
-        self._resting: list[tuple[float, int, _Part]] = []  # heap: parts to be routed again
+        self._resting: list[tuple[float, int, _Link, _Part]] = []  # heap: parts to be routed again, and who failed them
         self._sequence = 0
         self._watch_at: float | None = None
         self._asked_for: ViewStamp | None = None
@@ -231,7 +232,8 @@ class Balancer:
             return "bytes", f"the load balancer holds {self._held} of {self._bytes_max} bytes"
         for id, size in sizes.items():
             link = self._links.get(id)
-            if link is not None and link.outbox.bytes and link.outbox.bytes + size > self._member_bytes_max:
+            waiting = 0 if link is None else link.outbox.bytes + link.resting
+            if link is not None and waiting and waiting + size > self._member_bytes_max:
                 return "member_bytes", f"too much waits for sampler {link.member.endpoint}"
         return None
 
@@ -343,9 +345,9 @@ class Balancer:
                 self._refused(link, attempt, event.reason, out, now)
             case Failure.NO_ANSWER:
                 link.heard_at, link.unanswered_at = heard_at, now  # a timeout is no answer
-                self._rest(attempt.parts, event.retry_after, now)
+                self._rest(link, attempt.parts, event.retry_after, now)
             case Failure.RETRYABLE:
-                self._rest(attempt.parts, event.retry_after, now)
+                self._rest(link, attempt.parts, event.retry_after, now)
         self._pump(link, now, out)
 
     def _refused(self, link: _Link, attempt: Attempt[_Owner], reason: str, out: list[Action], now: float) -> None:
@@ -366,7 +368,7 @@ class Balancer:
         self._settle(part)
         self._answer_if_complete(request, out)
 
-    def _rest(self, parts: list[_Part], retry_after: float | None, now: float) -> None:
+    def _rest(self, link: _Link, parts: list[_Part], retry_after: float | None, now: float) -> None:
         """Let these parts wait before they are routed again."""
         asked = min(retry_after or 0.0, limits.RETRY_AFTER_MAX)
         for part in parts:
@@ -374,12 +376,15 @@ class Balancer:
             pause = min(limits.FORWARD_RETRY_INITIAL * 2**owner.tries, limits.FORWARD_RETRY_MAX)
             owner.tries += 1
             self._sequence += 1
-            heapq.heappush(self._resting, (now + max(pause, asked), self._sequence, part))
+            link.resting += len(part.body)
+            heapq.heappush(self._resting, (now + max(pause, asked), self._sequence, link, part))
 
     def _resend_due(self, now: float, out: list[Action]) -> None:
         parts = []
         while self._resting and self._resting[0][0] <= now:
-            parts.append(heapq.heappop(self._resting)[2])
+            _, _, link, part = heapq.heappop(self._resting)
+            link.resting -= len(part.body)
+            parts.append(part)
         self._reroute(parts, now, out)
 
     def _reroute(self, parts: list[_Part], now: float, out: list[Action]) -> None:
@@ -394,7 +399,13 @@ class Balancer:
                 self._refuse(request.token, "no_sampler", "no sampler is reachable", out)
                 continue
             self._tally.add(metrics.PARTS_REROUTED)
-            self._put(route(part.body, self._ring, self._request_bytes_max).pieces, request, part.owner.tries, now, out)
+            try:
+                pieces = route(part.body, self._ring, self._request_bytes_max).pieces
+            except TooLargeError as error:  # it fitted the smaller ring; now its envelopes would be repeated too often
+                self._close(request)
+                self._refuse(request.token, "too_large", f"the request cannot be split any further: {error}", out)
+                continue
+            self._put(pieces, request, part.owner.tries, now, out)
 
     def _give_up_overdue(self, now: float, out: list[Action]) -> None:
         overdue = False
@@ -425,7 +436,7 @@ class Balancer:
             moved += link.outbox.discard(_always)
             if not link.flying:
                 del self._links[link.member.id]
-        self._resting = [(now, sequence, part) for _, sequence, part in self._resting]
+        self._resting = [(now, sequence, link, part) for _, sequence, link, part in self._resting]
         heapq.heapify(self._resting)
         self._reroute(moved, now, out)
         self._resend_due(now, out)
@@ -458,6 +469,11 @@ class Balancer:
         return link.member.id in self._owners
 
     def _watch(self, now: float, out: list[Action]) -> None:
+        assert self._watch_at is not None, "tick looks"
+        late = now - self._watch_at
+        if late > limits.STALL_MIN:  # it was this process that was away: answers may be there, unread
+            for link in self._links.values():
+                link.heard_at = min(now, link.heard_at + late)
         for link in list(self._links.values()):
             if link.flying and now - link.heard_at >= limits.SILENCE_MAX:
                 self._avoid(link, f"no answer for {limits.SILENCE_MAX:g} s", [], now, out)

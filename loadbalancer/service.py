@@ -18,6 +18,7 @@ from gateway.net.intake import Intake
 from gateway.net.membership import Membership
 from gateway.net.servers import Servers
 from gateway.net.tier import Worker
+from gateway.otlp import reply
 from loadbalancer.balancer import Balancer
 
 
@@ -33,7 +34,9 @@ class Service:
         budget = process.budget(config.memory, limits.BALANCER_BYTES_MAX, worker.workers)
         self._core = Balancer(self._tally, bytes_max=budget, timeout=config.client.timeout)
         self._driver = Driver(self._core, self._perform)
-        self._client = Client(config.client, self._driver.feed)
+        self._client = Client(
+            config.client, self._driver.feed, refusals=(reply.INVALID_ARGUMENT, reply.RESOURCE_EXHAUSTED)
+        )
         self._intake = Intake(self._driver.feed)
         self._servers = Servers(config.receivers, self._intake, reuse_port=worker.workers > 1)
         self._admin = Admin(self._tally, self._ready, self._publish)
@@ -57,7 +60,7 @@ class Service:
         await self._servers.start()
         await self._serve_admin()
         await self._watch_members()
-        await self._servers.set_ready(True)
+        self._servers.follow(lambda: self._ready()[0])
         process.freeze()
 
     async def _serve_admin(self) -> None:
@@ -78,11 +81,11 @@ class Service:
     async def _drain(self) -> int:
         self._draining = True
         loop = asyncio.get_running_loop()
-        finish_at = loop.time() + self._config.resolver.drain_delay + limits.DRAIN_TIMEOUT
-        self._log.info("load_balancer_draining", delay=self._config.resolver.drain_delay)
-        await self._servers.set_ready(False)
-        await asyncio.sleep(self._config.resolver.drain_delay)
-        await self._servers.stop(limits.DRAIN_TIMEOUT)
+        delay = self._config.resolver.drain_delay
+        finish_at = loop.time() + max(limits.DRAIN_TIMEOUT, delay + limits.DRAIN_RESERVE)
+        self._log.info("load_balancer_draining", delay=delay)
+        await asyncio.sleep(delay)
+        await self._servers.stop(finish_at - loop.time())
         self._driver.feed(Draining(finish_at))
         await self._finished.wait()
         await self._close()

@@ -127,11 +127,11 @@ class Buffer:
         self.bytes += cost + added.spans * self._span_bytes
         return added
 
-    def take_due(self, now: float) -> list[tuple[bytes, Trace]]:
-        """Take out the traces whose time has come, earliest bucket first. None is early; one is at most BUCKET late."""
+    def take_due(self, now: float, most: float = math.inf) -> list[tuple[bytes, Trace]]:
+        """Take out the traces whose time has come, at most so many, earliest bucket first. None is early."""
         taken: list[tuple[bytes, Trace]] = []
-        while self._buckets and self._buckets[0] * BUCKET <= now:
-            taken += [(trace_id, self._release(trace_id)) for trace_id in self._due.pop(heappop(self._buckets))]
+        while self._buckets and self._buckets[0] * BUCKET <= now and len(taken) < most:
+            taken.append(self.take_oldest())
         return taken
 
     def take_oldest(self) -> tuple[bytes, Trace]:

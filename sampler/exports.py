@@ -121,8 +121,13 @@ class Exports:
         if not rejected:
             return []
         self._tally.add(metrics.EXPORT_REJECTED, rejected, destination.name)
-        fields = {"exporter": destination.name, "spans": rejected, "message": event.message}
-        return [Note(Level.WARNING, "export_spans_rejected", fields)]
+        fields: dict[str, object] = {"exporter": destination.name, "message": event.message}
+        return [self._count_lost(rejected, "rejected_by_backend", [], fields)]
+
+    def hasten(self, now: float) -> None:
+        """The process is about to end: nothing rests for long any more."""
+        for destination in self._destinations:
+            destination.outbox.hasten(now, limits.DRAIN_RETRY_MAX)
 
     def failed(self, event: Failed, now: float) -> list[Action]:
         """A backend has not taken it: try again later, find what it objects to, or give up."""

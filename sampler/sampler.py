@@ -11,6 +11,7 @@ waits is the buffer's, what leaves is the exports'.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from gateway import limits, metrics
@@ -112,7 +113,8 @@ class Sampler:
         """When the next trace is due, a batch may leave, an attempt is tried again or the drain goes on."""
         times = [self._buffer.next_deadline(), self._exports.next_deadline()]
         if self._drain is not None and not self._finished:
-            times.append(self._drain.give_up_at if self._closed else self._drain.close_at)
+            undecided = not self._closed or len(self._buffer)
+            times.append(self._drain.close_at if undecided else self._drain.give_up_at)
         return min((at for at in times if at is not None), default=None)
 
     def publish(self) -> None:
@@ -127,13 +129,16 @@ class Sampler:
         self._exports.publish()
 
     def _go_on(self, now: float) -> list[Action]:
-        actions = self._decide(self._buffer.take_due(now), now)
         if self._drain is not None and not self._closed and now >= self._drain.close_at:
-            actions += self._close(now)
+            self._closed = True
+            self._exports.hasten(now)
+        # a few at a time, so that requests and answers get their turn; whoever is left makes the next deadline one that is past
+        actions = self._decide(self._buffer.take_due(math.inf if self._closed else now, limits.DECIDE_AT_ONCE), now)
         if self._drain is not None and self._closed and now >= self._drain.give_up_at:
-            return actions + self._finish()
+            return actions + self._decide(self._buffer.take_all(), now) + self._finish()
         actions += self._exports.send(now, flush=self._closed)
-        return actions + self._finish() if self._closed and self._exports.idle() else actions
+        done = self._closed and not len(self._buffer) and self._exports.idle()
+        return actions + self._finish() if done else actions
 
     # ------------------------------------------------------------ receive
 
@@ -280,11 +285,6 @@ class Sampler:
             self._drain = Drain(now, event.finish_at, alone=self._alone)
             self._lost_before_drain = self._exports.lost
         return []
-
-    def _close(self, now: float) -> list[Action]:
-        """Shut the door and decide everything."""
-        self._closed = True
-        return self._decide(self._buffer.take_all(), now)
 
     def _finish(self) -> list[Action]:
         """The end: what has not left by now is lost."""

@@ -7,7 +7,20 @@ from dataclasses import replace
 
 from gateway import limits, metrics
 from gateway.config.settings import FileExporter, Receiver, RedisMembership, SamplerConfig
-from gateway.core import Action, Cancel, Draining, Finished, Note, ReadView, Reply, Send, ViewChanged
+from gateway.core import (
+    Action,
+    Cancel,
+    Delivered,
+    Draining,
+    Failed,
+    Finished,
+    Level,
+    Note,
+    ReadView,
+    Reply,
+    Send,
+    ViewChanged,
+)
 from gateway.errors import StartupError
 from gateway.membership import State, View, ViewStamp
 from gateway.metrics import Tally
@@ -31,7 +44,8 @@ class Service:
         self._tally = Tally()
         self._log = log.get()
         self._notes = log.Notes()
-        budget = process.budget(config.memory, int(process.memory_bytes() * limits.BUFFER_SHARE), worker.workers)
+        share = int(process.memory_bytes() * limits.BUFFER_SHARE) // worker.workers
+        budget = process.budget(config.memory, share, worker.workers)
         membership = config.membership
         self._core = Sampler(
             config.tail_sampling,
@@ -43,7 +57,7 @@ class Service:
             duplicate_window=limits.DUPLICATE_WINDOW if membership is None else membership.duplicate_window,
         )
         self._driver = Driver(self._core, self._perform)
-        self._exporters = Exporters(config.exporters, self._driver.feed)
+        self._exporters = Exporters(config.exporters, self._report)
         self._intake = Intake(self._driver.feed)
         self._servers = Servers(config.receivers, self._intake, stamp=self._stamp)
         self._admin = Admin(self._tally, self._ready, self._publish)
@@ -71,7 +85,7 @@ class Service:
             await self._admin.serve(self._config.health, self._config.telemetry.metrics)
         if self._config.membership is not None:
             await self._join(self._config.membership, stop)
-        await self._servers.set_ready(True)
+        self._servers.follow(lambda: self._ready()[0])
         process.freeze()
 
     async def _join(self, settings: RedisMembership, stop: asyncio.Event) -> None:
@@ -91,7 +105,6 @@ class Service:
         grace = limits.DRAIN_TIMEOUT if membership is None else membership.drain_timeout
         loop = asyncio.get_running_loop()
         self._log.info("sampler_draining", grace=grace)
-        await self._servers.set_ready(False)
         self._driver.feed(Draining(loop.time() + grace))
         if self._membership is not None:
             await self._membership.set_state(State.DRAINING)
@@ -100,7 +113,10 @@ class Service:
             await self._membership.leave()
         await self._close()
         self._log.info("sampler_stopped", lost_spans=lost)
-        return 1 if lost else 0
+        status = 1 if lost else 0
+        if self._exporters.stuck:
+            process.leave(status)
+        return status
 
     async def _close(self) -> None:
         if self._membership is not None:
@@ -127,6 +143,12 @@ class Service:
                     self._membership.read_now()
             case Finished(lost_spans):
                 self._finished.set_result(lost_spans)
+
+    def _report(self, event: Delivered | Failed) -> None:
+        if isinstance(event, Failed):  # the core tries again; whoever is on call should read why
+            fields: dict[str, object] = {"failure": event.failure.value, "reason": event.reason}
+            self._notes.write(Note(Level.WARNING, "export_failed", fields))
+        self._driver.feed(event)
 
     # ------------------------------------------------------------ what the outside sees
 

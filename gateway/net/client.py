@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import grpc
 
@@ -30,7 +30,7 @@ _OPTIONS = [
 ]
 # What grpc's core says when no connection could be made, as opposed to a server that answered UNAVAILABLE.
 _NOT_CONNECTED = re.compile(
-    r"failed to connect|connection refused|connections to all backends failing|errors resolving|name resolution|DNS",
+    r"failed to connect to all addresses|connections to all backends failing|errors resolving|(DNS|name) resolution",
     re.I,
 )
 
@@ -38,8 +38,14 @@ _NOT_CONNECTED = re.compile(
 class Client:
     """Channels by target. `report` takes each attempt's end; it is called once per send, and never after cancel."""
 
-    def __init__(self, settings: OtlpClient, report: Callable[[Delivered | Failed], None]) -> None:
+    def __init__(
+        self,
+        settings: OtlpClient,
+        report: Callable[[Delivered | Failed], None],
+        refusals: Collection[int] | None = None,
+    ) -> None:
         self._report = report
+        self._refusals = refusals
         self._secure = not settings.insecure
         self._compression = grpc.Compression.Gzip if settings.gzip else grpc.Compression.NoCompression
         self._headers = settings.headers
@@ -78,6 +84,7 @@ class Client:
         if tasks:
             await asyncio.wait(tasks)
         await asyncio.gather(*self._closing)
+        self._closing.clear()
         for channel in self._channels.values():
             await channel.close()
         self._channels.clear()
@@ -99,7 +106,7 @@ class Client:
         try:
             event = await self._attempt(action, target)
         except grpc.aio.AioRpcError as error:
-            event = failed(action.attempt, error)
+            event = failed(action.attempt, error, self._refusals)
         except Exception:  # noqa: BLE001 -- a bug; in a task it would be silence, and the core would wait for ever
             die_of_bug()
         if self._tasks.pop(action.attempt, None) is not None:
@@ -119,19 +126,23 @@ class Client:
         return Delivered(action.attempt, rejected, message, stamp)
 
 
-def failed(attempt: int, error: grpc.aio.AioRpcError) -> Failed:
-    """What an RPC error means: the specification's table of retryable codes, and direct evidence about the destination."""
+def failed(attempt: int, error: grpc.aio.AioRpcError, refusals: Collection[int] | None = None) -> Failed:
+    """What an RPC error means: the specification's table of retryable codes, and direct evidence about the destination.
+
+    With `refusals` only these codes refuse, and all others may be tried again: between our own tiers any other code says
+    something of us or of what stands between, not of the agent's data.
+    """
     trailers = dict(error.trailing_metadata() or ())
     code: int = error.code().value[0]
     details = (error.details() or "")[: limits.MESSAGE_CHARS_MAX]
     reason = f"{error.code().name}: {details}" if details else error.code().name
     retry_after = reply.read_retry_after({key: value for key, value in trailers.items() if isinstance(value, bytes)})
-    if code == reply.UNAVAILABLE and retry_after is None and _NOT_CONNECTED.search(details):
+    if code == reply.UNAVAILABLE and retry_after is None and _NOT_CONNECTED.match(details):
         failure = Failure.UNREACHABLE
-    elif code == 4:
+    elif code == reply.DEADLINE_EXCEEDED:
         failure = Failure.NO_ANSWER
-    elif code in reply.RETRYABLE_CODES or (code == reply.RESOURCE_EXHAUSTED and retry_after is not None):
-        failure = Failure.RETRYABLE
     else:
-        failure = Failure.REFUSED
+        retryable = code in reply.RETRYABLE_CODES or (code == reply.RESOURCE_EXHAUSTED and retry_after is not None)
+        ours = refusals is not None and code not in refusals
+        failure = Failure.RETRYABLE if retryable or ours else Failure.REFUSED
     return Failed(attempt, failure, reason, retry_after, ViewStamp.parse(trailers.get(VIEW_HEADER)))

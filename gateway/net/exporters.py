@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from gateway import limits
 from gateway.config.settings import Exporter, OtlpExporter
 from gateway.core import Cancel, Delivered, Failed, Failure, Send
 from gateway.net.client import Client
@@ -17,6 +18,7 @@ class Exporters:
 
     def __init__(self, exporters: tuple[Exporter, ...], report: Callable[[Delivered | Failed], None]) -> None:
         self._report = report
+        self.stuck = False
         self._clients: dict[str, tuple[Client, str]] = {}  # exporter: (client, target)
         self._sinks: dict[str, Sink] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -41,12 +43,15 @@ class Exporters:
         self._tasks.pop(action.attempt, None)
 
     async def close(self) -> None:
-        """Give everything up and close everything."""
+        """Give everything up and close everything. Afterwards `stuck` says whether a write still hangs in its thread."""
         for client, _ in self._clients.values():
             await client.close()
-        await asyncio.gather(*self._tasks.values())
-        for sink in self._sinks.values():
-            sink.close()
+        if self._tasks:
+            _, hanging = await asyncio.wait(self._tasks.values(), timeout=limits.SINK_CLOSE)
+            self.stuck = bool(hanging)
+        if not self.stuck:
+            for sink in self._sinks.values():
+                sink.close()
 
     async def _write(self, action: Send) -> None:
         sink = self._sinks[action.destination]

@@ -9,6 +9,7 @@ import math
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway import limits
 from gateway.config.settings import HttpListener
 from gateway.core import Accepted, Invalid, Outcome, Overloaded
 from gateway.errors import MalformedRequestError, StartupError, TooLargeError
@@ -27,6 +28,10 @@ _LOG = logging.getLogger(__name__)
 _LOG.addFilter(_is_ours)  # what clients do wrong, or leave off, is no reason for a stack trace each
 
 
+class _TooManyBodiesError(Exception):
+    """No room for more of this body."""
+
+
 class HttpServer:
     """One listener."""
 
@@ -34,6 +39,7 @@ class HttpServer:
         self._listener = listener
         self._intake = intake
         self._reuse_port = reuse_port
+        self._receiving = 0  # bytes of bodies that are not complete yet
         app = web.Application(client_max_size=listener.request_bytes_max)
         app.router.add_route("*", listener.traces_path, self._traces, expect_handler=_expect)
         app.router.add_route("*", r"/{path:[\s\S]*}", self._not_found, expect_handler=_expect)
@@ -65,6 +71,24 @@ class HttpServer:
             await server.shutdown(max(grace / 2, 0.001))
         await self._runner.cleanup()
 
+    async def _read(self, request: web.Request) -> bytes:
+        """The body as it came. What all bodies take that are not complete yet is bounded: slow clients cost memory too."""
+        bytes_max = self._listener.request_bytes_max
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async for part in request.content.iter_any():
+                size += len(part)
+                self._receiving += len(part)
+                parts.append(part)
+                if size > bytes_max:
+                    raise TooLargeError(f"the request has more than {bytes_max} bytes")
+                if self._receiving > limits.HTTP_RECEIVING_BYTES_MAX and self._receiving > size:
+                    raise _TooManyBodiesError("too many request bodies are being received")
+        finally:
+            self._receiving -= size
+        return b"".join(parts)
+
     async def _not_found(self, request: web.Request) -> web.Response:
         return _error(404, reply.NOT_FOUND, f"no such path; OTLP traces go to POST {self._listener.traces_path}")
 
@@ -80,12 +104,11 @@ class HttpServer:
         if encoding not in ("identity", "gzip", ""):
             return _error(415, reply.INVALID_ARGUMENT, f"Content-Encoding must be gzip or identity, not {encoding!a}")
         try:
-            body = await request.read()
+            body = await self._read(request)
             if encoding == "gzip":
                 body = gunzip(body, self._listener.request_bytes_max)
-        except web.HTTPRequestEntityTooLarge:
-            bound = self._listener.request_bytes_max
-            return _error(413, reply.RESOURCE_EXHAUSTED, f"the request has more than {bound} bytes")
+        except _TooManyBodiesError as error:
+            return _response(Overloaded(str(error), limits.RETRY_AFTER))
         except TooLargeError as error:
             return _error(413, reply.RESOURCE_EXHAUSTED, str(error))
         except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:

@@ -76,9 +76,24 @@ local function standing_of_newcomer()
   return standing
 end
 
--- A call may be carried out long after its caller gave it up, and after a later one: a state never goes back, and a start
--- once given stays.
+-- A call may be carried out long after its caller gave it up, and after a later one: a state never goes back, a start once
+-- given stays, and who has left stays away. Ids are never used again, so those that left are remembered without a time: as
+-- many as may be members, the newest first.
 local RANK = { joining = 1, active = 2, draining = 3 }
+
+local function left()
+  return redis.call('HGET', META, 'left') or '\n'
+end
+
+local function leave()
+  if redis.call('HEXISTS', MEMBERS, id) == 1 then remove(id) end
+  local ids, kept = left(), { '', id }
+  for other in string.gmatch(ids, '[^\n]+') do
+    if #kept > tonumber(ARGV[6]) then break end
+    if other ~= id then kept[#kept + 1] = other end
+  end
+  redis.call('HSET', META, 'left', table.concat(kept, '\n') .. '\n')
+end
 
 local function hold()
   local listed, state = redis.call('HGET', MEMBERS, id), ARGV[11]
@@ -87,6 +102,7 @@ local function hold()
     if RANK[listed_state] > RANK[state] then state = listed_state end
     start = listed_start
   else
+    if string.find(left(), '\n' .. id .. '\n', 1, true) then return 'left' end
     local standing = standing_of_newcomer()
     if standing ~= 'held' then return standing end
   end
@@ -131,8 +147,8 @@ end
 local standing = 'held'
 if op == 'hold' then
   standing = hold()
-elseif op == 'leave' and redis.call('HEXISTS', MEMBERS, id) == 1 then
-  remove(id)
+elseif op == 'leave' then
+  leave()
 end
 sweep()
 

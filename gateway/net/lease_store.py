@@ -51,14 +51,15 @@ def connect(url: str) -> Redis:
 
     Raises StartupError for a URL that is none.
     """
+    tcp = {} if url.startswith("unix:") else {"socket_keepalive": True}
     try:
         return Redis.from_url(
             url,
             decode_responses=True,
             socket_connect_timeout=limits.STORE_TIMEOUT,
             socket_timeout=None,  # with one, the library's writes may swallow a cancellation under Python 3.11
-            socket_keepalive=True,
             retry=Retry(NoBackoff(), 1),
+            **tcp,
         )
     except ValueError as error:
         raise StartupError(f"not a Redis URL: {masked(url)}: {error}") from error

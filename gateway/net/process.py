@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
+from typing import NoReturn
 
 import uvloop
 
@@ -62,6 +63,11 @@ def keep_freed_memory(size: int) -> bool:
     except (OSError, AttributeError):  # no glibc
         return False
     return bool(mallopt(_M_TRIM_THRESHOLD, size) and mallopt(_M_MMAP_THRESHOLD, min(size, _MMAP_THRESHOLD_MAX)))
+
+
+def leave(status: int) -> NoReturn:
+    """End at once, for a process in which a thread hangs that nothing can end: in a write to a terminal or a pipe."""
+    os._exit(status)
 
 
 def freeze() -> None:

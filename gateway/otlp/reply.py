@@ -21,6 +21,7 @@ RETRY_INFO_KEY = "google.rpc.retryinfo-bin"  # the only one that Python's SDK re
 
 # google.rpc.Code
 INVALID_ARGUMENT = 3
+DEADLINE_EXCEEDED = 4
 NOT_FOUND = 5
 RESOURCE_EXHAUSTED = 8
 UNIMPLEMENTED = 12

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
 import re
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway import limits
@@ -134,6 +135,7 @@ def test_hints_hasten_a_read() -> None:
         (Standing.SUPERSEDED, "newer replica"),
         (Standing.REFUSED, "maglev/1/65537.*consistent/1/65537"),
         (Standing.FULL, "1000"),
+        (Standing.LEFT, "has left"),
     ],
 )
 def test_refused_in_words(standing: Standing, words: str) -> None:
@@ -233,7 +235,7 @@ class Cluster:
         self.digests: dict[int, str] = {}
         self.lossy_store, self.faults, self.starts = lossy_store, True, 0
         self.old_store = self.leases.copy()
-        self.touchy: dict[str, float] = {}  # ids that may be missing from views, and until when
+        self.touchy: dict[str, float] = {}  # ids that may be missing from views, and until when; inf: till they beat
 
     def at(self, when: float, what: Callable[[], None]) -> None:
         self.number += 1
@@ -274,7 +276,15 @@ class Cluster:
         if self.now < self.down_until:
             return None
         self.leases.now = self.now + self.clock_offset
+        self.steadied(call)
         return self.leases.call(call)
+
+    def steadied(self, call: Call) -> None:
+        """A beat after a pause ends its effect, but for the answers still on their way, which take 0.1 s."""
+        for process in self.processes:
+            beats = call.claim is not None and call.claim.id == process.id and self.now >= process.paused_until
+            if beats and self.touchy.get(process.id, 0) > self.now:
+                self.touchy[process.id] = min(self.touchy[process.id], self.now + 0.1)
 
     def taken(self, process: Process, view: View) -> None:
         """What must hold whenever anybody takes a view into force."""
@@ -312,8 +322,8 @@ class Cluster:
             if kind == "restart":
                 self.start(victim.endpoint)
         elif victim and kind == "pause":
-            victim.paused_until = self.now + self.random.uniform(1, 40)
-            self.touchy[victim.id] = victim.paused_until + LEASE
+            victim.paused_until = max(victim.paused_until, self.now + self.random.uniform(1, 40))
+            self.touchy[victim.id] = math.inf  # an outage after it may keep the next beat away for any time
         elif victim:
             victim.keeper.want(State.DRAINING, self.now)
             self.at(self.now + 2, lambda: self.leave(victim))
@@ -326,6 +336,7 @@ class Cluster:
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32), lossy_store=st.booleans())
+@example(seed=155588, lossy_store=False)  # one paused until its lease was nearly over, then an outage
 def test_clusters_agree(seed: int, lossy_store: bool) -> None:
     """Through outages, crashes, restarts, pauses, clock steps and lost calls, views never contradict, and then all agree."""
     cluster = Cluster(seed, lossy_store)

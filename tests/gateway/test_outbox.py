@@ -252,12 +252,12 @@ def test_the_destinations_wish_is_honoured() -> None:
 
 
 def test_attempts_are_given_up_in_time() -> None:
-    """An attempt that could be tried again only after the elapsed bound comes back; without a bound it never does."""
+    """An attempt that fails when the elapsed bound is reached comes back; without a bound it never does."""
     for elapsed_max, gives_up in ((60.0, True), (0.0, False)):
         box = outbox(retry=Retry(initial=1.0, max=8.0, multiplier=2.0, jitter=0.0, elapsed_max=elapsed_max))
         box.put(part("a"), 0)
         box.take(0, 1)
-        assert (box.failed(1, 59.5, 8.0) is not None) == gives_up
+        assert (box.failed(1, 60.0, 8.0) is not None) == gives_up
         assert box.bytes == (0 if gives_up else 10)
 
 
@@ -458,3 +458,17 @@ def test_a_wish_alone_gives_nothing_up() -> None:
     assert outbox.next_deadline() == 60.0
     assert outbox.take(60.0, 2) is not None
     assert outbox.failed(2, 60.0) is not None
+
+
+def test_haste_ends_long_rests() -> None:
+    """Before the end nothing rests for long: neither what rests already nor what fails from then on."""
+    box = outbox(retry=Retry(initial=30.0, max=30.0, jitter=0.0))
+    box.put(part("a"), 0)
+    box.take(0, 1)
+    box.failed(1, 0)
+    assert box.next_deadline() == 30.0
+    box.hasten(5.0, 1.0)
+    assert box.next_deadline() == 6.0
+    assert box.take(6.0, 2) is not None
+    box.failed(2, 6.0, 20.0)
+    assert box.next_deadline() == 7.0

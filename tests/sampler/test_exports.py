@@ -48,12 +48,13 @@ def test_waiting_traces_share_a_request() -> None:
 
 
 def test_a_partial_success_is_told() -> None:
-    """Spans that a backend refused in a partial success do not count as exported, and somebody is told."""
+    """Spans that a backend refused in a partial success are lost, not exported, and somebody is told."""
     exports, tally = make()
     put(exports, "A", "B")
     (send,) = sends(exports.send(0.0))
     said = note(exports.delivered(Delivered(send.attempt, rejected_spans=1, message="too old")))
-    assert said.level is Level.WARNING and said.fields["message"] == "too old"
+    assert said.level is Level.ERROR and said.fields["message"] == "too old"
+    assert tally.get(metrics.SPANS_LOST, "rejected_by_backend") == 1 == exports.lost
     assert tally.get(metrics.SPANS_EXPORTED, "backend") == tally.get(metrics.EXPORT_REJECTED, "backend") == 1
 
 
@@ -90,7 +91,9 @@ def test_retries_end() -> None:
     (send,) = sends(exports.send(0.0))
     exports.failed(Failed(send.attempt, Failure.UNREACHABLE, "refused"), 0.0)
     (send,) = sends(exports.send(1.0))
-    said = note(exports.failed(Failed(send.attempt, Failure.UNREACHABLE, "refused"), 1.0))
+    assert exports.failed(Failed(send.attempt, Failure.UNREACHABLE, "refused"), 1.0) == []
+    (send,) = sends(exports.send(1.5))  # the last try comes when the time is over, not before
+    said = note(exports.failed(Failed(send.attempt, Failure.UNREACHABLE, "refused"), 1.5))
     assert said.level is Level.ERROR and said.event == "spans_lost"
     assert (said.fields["exporter"], said.fields["spans"], said.fields["traces"]) == ("backend", 2, 2)
     assert said.fields["trace_ids"] == [trace_id("A").hex(), trace_id("B").hex()]

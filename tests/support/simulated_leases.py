@@ -29,6 +29,7 @@ class _Kept:
     ring: RingParameters | None = None
     lease: float = 0.0
     last_start: int = 0
+    left: tuple[str, ...] = ()
     called_at: float = 0.0
     born_at: float = 0.0
     recovering_until: float = 0.0
@@ -61,7 +62,7 @@ class SimulatedLeases:
         self._forgive_gap()
         start, standing = call.start, Standing.HELD
         if call.claim and call.leaving:
-            self._remove(call.claim.id)
+            self._leave(call.claim.id)
         elif call.claim:
             start, standing = self._hold(call.claim, call.state, call.start, call.lease)
         self._sweep()
@@ -81,6 +82,11 @@ class SimulatedLeases:
         self._kept.members.pop(id, None)
         self._kept.lapses_at.pop(id, None)
 
+    def _leave(self, id: str) -> None:
+        self._remove(id)
+        others = tuple(other for other in self._kept.left if other != id)
+        self._kept.left = (id, *others)[: limits.MEMBERS_MAX]
+
     def _hold(self, claim: Claim, state: State, start: int, lease: float) -> tuple[int, Standing]:
         kept = self._kept
         listed = kept.members.get(claim.id)
@@ -88,6 +94,8 @@ class SimulatedLeases:
         if listed:
             state, start = max(state, listed.state, key=RANK.__getitem__), listed.start
         else:
+            if claim.id in kept.left:
+                return start, Standing.LEFT
             if kept.members and kept.ring not in (None, claim.ring):
                 return start, Standing.REFUSED
             if len(kept.members) >= limits.MEMBERS_MAX:

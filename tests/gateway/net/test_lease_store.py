@@ -340,6 +340,48 @@ class TestStore:
         await a.beat()
         assert a.listed() == {"a": State.ACTIVE}
 
+    async def test_late_call_brings_nobody_back(self, store: Store) -> None:
+        """A call carried out after its replica has left, however late, does not list it again."""
+        a, b = await cluster(store, "a", "b")
+        stale = Call(NO_VIEW, 0, LEASE, b.claim, State.ACTIVE, b.start)
+        await b.beat(leaving=True)
+        await b.beat(leaving=True)
+        for silence in (0, 1, 500):
+            store.advance(silence)
+            assert (await store.call(stale)).standing is Standing.LEFT
+        await a.beat()
+        assert a.listed().keys() == {"a"}
+
+    async def test_late_join_brings_nobody_back(self, store: Store) -> None:
+        """Who leaves before ever having been listed changes no view and is not listed by its own delayed join."""
+        a, b = Caller(store, "a"), Caller(store, "b")
+        assert (await b.beat(leaving=True)).stamp == NO_VIEW
+        assert (await a.beat()).stamp.epoch == 1
+        assert (await b.beat(State.JOINING)).standing is Standing.LEFT
+        await a.beat()
+        assert a.listed().keys() == {"a"}
+
+    async def test_bounded_memory_of_who_left(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As many ids that left are remembered as there may be members, the newest."""
+        monkeypatch.setattr("gateway.limits.MEMBERS_MAX", 2)
+        leavers = await cluster(store, "a", "b")
+        for leaver in (*leavers, *leavers, Caller(store, "c")):
+            await leaver.beat(leaving=True)
+        standings = [(await Caller(store, name).beat()).standing for name in ("c", "b", "a")]
+        assert standings == [Standing.LEFT, Standing.LEFT, Standing.HELD]
+
+    async def test_silence_gives_back_no_time(self, store: Store) -> None:
+        """Who was silent for most of its lease before the store was has only the rest of it after, and may then come back."""
+        a, b, c = await cluster(store, "a", "b", "c")
+        await live(store, LEASE - 1, a, b)
+        store.advance(60)
+        await a.beat()
+        assert a.listed().keys() == {"a", "b", "c"}
+        await live(store, 1, a, b)
+        assert a.listed().keys() == {"a", "b"}
+        await c.beat()
+        assert c.listed().keys() == {"a", "b", "c"}
+
     async def test_weight_and_ring_name_are_part_of_the_view(self, store: Store) -> None:
         """A member's weight and ring name reach every reader."""
         await Caller(store, "a", ring_name="sampler-0", weight=3).beat()

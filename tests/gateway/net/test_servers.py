@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 
+import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -25,8 +26,17 @@ def free() -> Endpoint:
         return Endpoint("127.0.0.1", listener.getsockname()[1])
 
 
+async def until_serving(opened: grpc.aio.Channel, ready: bool) -> None:
+    """Until the health service says so."""
+    check = health_pb2_grpc.HealthStub(opened).Check
+    while (
+        (await check(health_pb2.HealthCheckRequest())).status == health_pb2.HealthCheckResponse.SERVING
+    ) is not ready:
+        await asyncio.sleep(0.01)
+
+
 async def test_all_receivers_at_once() -> None:
-    """Every listener of every receiver serves, is made ready and stops; replies carry the view."""
+    """Every listener of every receiver serves, follows the process's readiness and stops; replies carry the view."""
     script = Script([Accepted()])
     grpc_1, grpc_2, http_1 = free(), free(), free()
     receivers = (
@@ -35,13 +45,13 @@ async def test_all_receivers_at_once() -> None:
     )
     made = Servers(receivers, Intake(script.feed), stamp=lambda: ViewStamp(1, "a"))
     await made.start()
+    ready = False
+    made.follow(lambda: ready)
     for ready in (True, False):
-        await made.set_ready(ready)
         for target in (grpc_1, grpc_2):
             async with channel(str(target)) as opened:
                 assert (await export(opened))[1][VIEW_HEADER] == "1:a"
-                answer = await health_pb2_grpc.HealthStub(opened).Check(health_pb2.HealthCheckRequest())
-                assert (answer.status == health_pb2.HealthCheckResponse.SERVING) is ready
+                await until_serving(opened, ready)
     assert (await http_raw(http_1.port, post())).status == 200
     assert len(script.received) == 5
     await made.stop(0)
