@@ -8,8 +8,9 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.backend import Backend
-from tests.integration.processes import Tailgate, free_ports, http_get, wait_for
+from tests.integration.processes import Tailgate, http_get, wait_for
 from tests.integration.traffic import Agent, Trace
+from tests.support.ports import free_ports
 from tests.support.redis_server import RedisServer
 
 DECISION_WAIT = 6.0  # more than the spread of a trace and an agent's failover together

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
+import itertools
+import os
 import socket
 
 from gateway.config.settings import Endpoint
 
+# Below the ports that the system gives to clients, which would take one between its choice and its use; each test process
+# begins elsewhere, so that two of them do not choose the same.
+_FIRST, _LAST = 12_000, 31_000
+_numbers = itertools.count(os.getpid() * 199)
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody listens on now, all different, and none given twice in a row."""
+    found: list[int] = []
+    while len(found) < count:
+        port = _FIRST + next(_numbers) % (_LAST - _FIRST)
+        with socket.socket() as each:
+            try:
+                each.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+    return found
+
 
 def free_endpoints(count: int) -> list[Endpoint]:
     """Loopback endpoints that nobody listens on now, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [Endpoint("127.0.0.1", each.getsockname()[1]) for each in sockets]
+    return [Endpoint("127.0.0.1", port) for port in free_ports(count)]

@@ -26,12 +26,13 @@ def free() -> Endpoint:
         return Endpoint("127.0.0.1", listener.getsockname()[1])
 
 
+REQUEST, SERVING = health_pb2.HealthCheckRequest(), health_pb2.HealthCheckResponse.SERVING
+
+
 async def until_serving(opened: grpc.aio.Channel, ready: bool) -> None:
     """Until the health service says so."""
     check = health_pb2_grpc.HealthStub(opened).Check
-    while (
-        (await check(health_pb2.HealthCheckRequest())).status == health_pb2.HealthCheckResponse.SERVING
-    ) is not ready:
+    while ((await check(REQUEST)).status == SERVING) is not ready:  # noqa: ASYNC110 -- a server sets no event of ours
         await asyncio.sleep(0.01)
 
 
