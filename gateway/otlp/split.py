@@ -124,7 +124,7 @@ def _usual_spans(data: bytes, at: int, end: int, spans: list[SpanAt]) -> int:
         head = data[at + 3 : at + 23]  # 0a 10, trace id, 12 08
         if head != last_head:
             trace_id = head[2:18]
-            if head[:2] != b"\n\x10" or head[18:] != b"\x12\x08" or trace_id == schema.ZERO_TRACE_ID:
+            if not schema.is_usual_head(head) or trace_id == schema.ZERO_TRACE_ID:
                 break
             last_head = head
         span_id = data[at + 23 : at + _USUAL_HEAD_BYTES]
