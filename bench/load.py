@@ -4,6 +4,7 @@
 
 Prints one JSON object a line: {"event": "start"} and {"event": "stop"} as the measured window opens and closes, and, when
 every answer is in, {"event": "done"} with what was acknowledged in the window, and sent and acknowledged in all.
+With --requests it ends when so many have been answered, and the window is the whole of it.
 With --rate requests leave on a timetable instead, and latency counts from the instant one should have left, so that a server
 that stalls is charged for those it kept waiting. Knows the wire only through workload.
 """
@@ -13,10 +14,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import grpc
@@ -104,9 +107,10 @@ class Timetable:
 async def _one_at_a_time(
     call: Any, source: Iterator[tuple[bytes, int]], turns: Timetable, tally: Tally, until: float
 ) -> None:
-    while time.perf_counter() < until:
+    for request, spans in source:
+        if time.perf_counter() >= until:
+            break
         left_at = await turns.turn()
-        request, spans = next(source)
         tally.sent += spans
         try:
             reply = await call(request, timeout=TIMEOUT)
@@ -117,13 +121,18 @@ async def _one_at_a_time(
             tally.answered(reply, spans, time.perf_counter() - left_at)
 
 
-async def _window(tally: Tally, asked: argparse.Namespace) -> float:
+async def window(tally: Tally, asked: argparse.Namespace) -> float:
     """Open the measured window after the warm-up and close it; how long it was open."""
     await asyncio.sleep(asked.warm_up)
+    return await _open_during(tally, asyncio.sleep(asked.seconds))
+
+
+async def _open_during(tally: Tally, going: Awaitable[Any]) -> float:
+    """The window is open as long as this takes."""
     print(json.dumps({"event": "start"}), flush=True)
     start_at = time.perf_counter()
     tally.open = True
-    await asyncio.sleep(asked.seconds)
+    await going
     tally.open = False
     stop_at = time.perf_counter()
     print(json.dumps({"event": "stop"}), flush=True)
@@ -141,18 +150,26 @@ async def run(asked: argparse.Namespace) -> dict[str, Any]:
         await asyncio.wait_for(channel.channel_ready(), TIMEOUT)
     tally = Tally()
     turns = Timetable(asked.spans / asked.rate if asked.rate else 0.0)
-    until = time.perf_counter() + asked.warm_up + asked.seconds
-    window = asyncio.create_task(_window(tally, asked))
-    await asyncio.gather(
+    if asked.requests:
+        source, until = islice(source, asked.requests), math.inf
+    else:
+        until = time.perf_counter() + asked.warm_up + asked.seconds
+        measuring = asyncio.create_task(window(tally, asked))
+    sending = asyncio.gather(
         *(_one_at_a_time(calls[i % len(calls)], source, turns, tally, until) for i in range(asked.in_flight))
     )
-    seconds = await window
+    if asked.requests:
+        seconds = await _open_during(tally, sending)
+    else:
+        await sending
+        seconds = await measuring
     for channel in channels:
         await channel.close()
     return tally.report(seconds)
 
 
-def _arguments() -> argparse.Namespace:
+def arguments() -> argparse.Namespace:
+    """What the command line asks for."""
     parser = argparse.ArgumentParser(description="load an OTLP/gRPC server with a fixed number of requests in flight")
     parser.add_argument("--target", required=True, help="HOST:PORT")
     parser.add_argument("--spans", type=int, default=512, help="in a request")
@@ -160,6 +177,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--gzip", action="store_true")
     parser.add_argument("--rate", type=float, default=0.0, help="spans/s on a timetable; 0: as fast as answers come")
+    parser.add_argument("--requests", type=int, default=0, help="how many, instead of a time")
     parser.add_argument("--warm-up", type=float, default=2.0, help="seconds before the window opens")
     parser.add_argument("--seconds", type=float, default=5.0, help="of the measured window")
     parser.add_argument("--seed", type=int, default=1)
@@ -169,7 +187,7 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Load, then print the report."""
-    print(json.dumps(uvloop.run(run(_arguments()))), flush=True)
+    print(json.dumps(uvloop.run(run(arguments()))), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A process that takes OTLP/gRPC requests and answers at once: the samplers and the backend of a bench, and its floor.
 
-    python -m bench.sink [--form http2|sync|aio] [--bare]
+    python -m bench.sink [--form http2|sync|aio|native] [--bare]
 
 Prints {"port": N} when it listens. Every line on stdin is answered with its totals so far, as JSON; the end of stdin ends it.
 Refuses to look into a span; with --bare it does not even count them, and is then the least a server can cost. The form http2
@@ -19,8 +19,9 @@ from typing import Any
 
 import grpc
 import uvloop
+from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
-from bench import http2, workload
+from bench import http1, workload
 
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 THREADS = 4
@@ -90,9 +91,29 @@ async def serve_aio(totals: Totals) -> None:
     await server.stop(None)
 
 
+def serve_native(totals: Totals) -> None:
+    """pygrpc-native's event batches, each answered where it comes."""
+    front = NativeGrpcFront("127.0.0.1:0", [(f"/{SERVICE}/Export", False)], io_threads=1)
+    front.start()
+
+    def answer() -> None:
+        while (events := front.recv_batch(256)) is not None:
+            for kind, call, _, request, _ in events:
+                if kind == EVENT_CALL and request is not None:
+                    front.respond(call, totals.take(request))
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    _say(json.dumps({"port": front.bound_port}))
+    for _ in sys.stdin:
+        _say(totals.line())
+    front.close()
+    thread.join()
+
+
 async def serve_http2(totals: Totals) -> None:
     """The bench's own HTTP/2, on the running loop."""
-    server = await asyncio.get_running_loop().create_server(lambda: http2.Connection(totals.take), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: http1.Either(totals.take), "127.0.0.1", 0)
     _say(json.dumps({"port": server.sockets[0].getsockname()[1]}))
     while await asyncio.to_thread(sys.stdin.readline):
         _say(totals.line())
@@ -102,12 +123,14 @@ async def serve_http2(totals: Totals) -> None:
 def main() -> None:
     """Serve until stdin ends."""
     parser = argparse.ArgumentParser(description="take OTLP/gRPC requests and answer at once")
-    parser.add_argument("--form", choices=("http2", "sync", "aio"), default="http2")
+    parser.add_argument("--form", choices=("http2", "sync", "aio", "native"), default="http2")
     parser.add_argument("--bare", action="store_true", help="do not count spans")
     asked = parser.parse_args()
     totals = Totals(bare=asked.bare)
     if asked.form == "sync":
         serve_sync(totals)
+    elif asked.form == "native":
+        serve_native(totals)
     else:
         uvloop.run(serve_aio(totals) if asked.form == "aio" else serve_http2(totals))
 

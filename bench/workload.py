@@ -61,8 +61,12 @@ class Template:
 
 
 def templates(spans: int, *, seed: int = 1, distinct_spans: int = DISTINCT_SPANS) -> list[Template]:
-    """Different requests of `spans` spans each (a multiple of SPANS_A_TRACE), together at least `distinct_spans`."""
-    assert spans > 0 and spans % SPANS_A_TRACE == 0, f"{spans} spans are not whole traces of {SPANS_A_TRACE}"
+    """Different requests of `spans` spans each, together at least `distinct_spans`.
+
+    They hold whole traces of SPANS_A_TRACE spans, or, if `spans` is less than that, the first ones of one trace.
+    """
+    whole = spans % SPANS_A_TRACE == 0 if spans >= SPANS_A_TRACE else spans > 0
+    assert whole, f"{spans} spans are neither whole traces of {SPANS_A_TRACE} nor part of one"
     dice = random.Random(seed)
     count = max(1, distinct_spans // spans)
     return [Template(_request(dice, spans).SerializeToString(), spans) for _ in range(count)]
@@ -83,11 +87,22 @@ def count_spans(request: bytes) -> int:
     return sum(len(scope.spans) for resource in message.resource_spans for scope in resource.scope_spans)
 
 
+def span_bytes(request: bytes) -> Iterator[bytes]:
+    """Every span of a request as it stands in it."""
+    message: Any = _VIEW()
+    message.ParseFromString(request)
+    for resource in message.resource_spans:
+        for scope in resource.scope_spans:
+            yield from scope.spans
+
+
 def _request(dice: random.Random, spans: int) -> ExportTraceServiceRequest:
     request = ExportTraceServiceRequest()
     for first in range(0, spans, SPANS_A_RESOURCE):
-        traces = min(SPANS_A_RESOURCE, spans - first) // SPANS_A_TRACE
+        traces = max(1, min(SPANS_A_RESOURCE, spans - first) // SPANS_A_TRACE)
         _fill(request.resource_spans.add(), dice, traces)
+    if spans < SPANS_A_TRACE:
+        del request.resource_spans[0].scope_spans[0].spans[spans:]
     return request
 
 

@@ -17,7 +17,10 @@ from gateway.membership import DEFAULT_RING, NO_VIEW, RingParameters, State, Vie
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a replica asks the lease store for. `id` is lower-case hex, new at every start; `lease` is in seconds."""
+    """What a replica asks the lease store for. `id` is lower-case hex, new at every start; `lease` is in seconds.
+
+    `http` is where it takes OTLP/HTTP, "" if it takes none.
+    """
 
     id: str
     endpoint: str
@@ -25,12 +28,13 @@ class Claim:
     weight: int = 1
     lease: float = limits.LEASE
     ring: RingParameters = DEFAULT_RING
+    http: str = ""
 
     def __post_init__(self) -> None:
         assert self.id and not set(self.id) - set("0123456789abcdef"), "the store sorts ids; hex sorts alike everywhere"
-        for text in (self.endpoint, self.ring_name):
+        for text in (self.endpoint, self.ring_name, self.http):
             if not text.isprintable():
-                raise TailgateError(f"endpoint and ring_name must be printable text, not {text!r}")
+                raise TailgateError(f"endpoint, ring_name and http must be printable text, not {text!r}")
 
 
 @dataclass(frozen=True, slots=True)

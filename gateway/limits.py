@@ -11,6 +11,20 @@ MIB = 1024 * KIB
 # ---------------------------------------------------------------- requests
 REQUEST_BYTES_MAX = 64 * MIB  # OTLP 1.11's recommended bound, counted after decompression
 HTTP_RECEIVING_BYTES_MAX = 256 * MIB  # of all bodies of a listener that are not complete yet
+HTTP_HEAD_BYTES_MAX = 32 * KIB  # request line and headers; also framing between two bytes of a body
+HTTP_HEAD_TIME = 10.0  # for a head to come to its end: Slowloris holds a connection no longer
+HTTP_BODY_TIME = 120.0  # and a body: 64 MiB at 4.5 Mbit/s
+HTTP_IDLE_TIME = 300.0  # of a kept-alive connection without a request; agents send once a minute or more often
+HTTP_LINGER = 2.0  # what a refused client goes on sending is read so long, lest a reset overtakes its answer
+HTTP_PIPELINE_MAX = 16  # requests of one connection that wait for their answers; then it is read no further
+HTTP_REUSE_TIME = (
+    50.0  # a client takes no connection that has been idle for longer: many servers close theirs after 60 s
+)
+HTTP_SWEEP = 1.0  # how often these times are looked at
+GRPC_RECEIVED_BYTES_MAX = 256 * MIB  # of messages that the native front has received and the loop has not yet handed in
+GRPC_STREAMS_MAX = (
+    10_000  # calls at once on one connection: more than any client has, and few enough to cost it, not us
+)
 FORWARD_REQUEST_BYTES_MAX = 4 * MIB  # a Collector's receiver and grpc's default take no more
 EXPORT_REQUEST_BYTES_MAX = 4 * MIB  # most backends sit at grpc's default
 EXPORT_REQUEST_SPANS = 8192  # the Collector's batch size
@@ -67,6 +81,7 @@ POLICIES_MAX = 1000
 
 # ---------------------------------------------------------------- exporting
 EXPORT_TIMEOUT = 5.0
+EXPORT_HTTP_TIMEOUT = 30.0  # the Collector's default for OTLP/HTTP
 EXPORT_IN_FLIGHT_MAX = 10  # the Collector's num_consumers
 OUTBOX_REQUESTS_MAX = 1000  # the Collector's queue_size
 RETRY_INITIAL = 5.0
@@ -81,6 +96,7 @@ DRAIN_TIMEOUT = 25.0  # Kubernetes allows 30
 DRAIN_RESERVE = 2.0  # what is undelivered so long before the end of the grace is given up, counted and named
 DRAIN_RETRY_MAX = 1.0  # while draining, what a backend did not take is tried again after this time at the latest
 DRAIN_ACCEPT = 5.0  # a draining sampler accepts stragglers at most so long
+GRPC_LAST_WORDS = 0.1  # the native front's answers are written within this time; closing sooner would cut them off
 DRAIN_QUIET = 1.0  # it stops sooner when for so long no request came from a balancer that is behind its view
 DRAIN_DELAY = 5.0  # a draining balancer goes on serving so long: endpoints take time to disappear
 SINK_CLOSE = 1.0  # a write to a file or terminal that still hangs after this, at the end, is left behind
@@ -91,8 +107,14 @@ SIGNAL_REPEAT = 0.2  # a second SIGTERM so soon is the first one, sent to the pr
 FORCED_STOP = 2.0  # what a process with children of its own gets to end them before it is killed
 READY_POLL = 0.1  # how often a child that is starting is asked whether it is ready
 STARTING_REPORT = 10.0  # `tailgate up` names what is not ready yet so often
-WORKER_ANSWER_MAX = 2.0  # a worker that answers later is left out of the parent's health and metrics
+WORKER_ANSWER_MAX = 2.0  # a worker that answers later is left out of the parent's metrics
+WORKER_READY_MAX = 0.8  # and of its readiness: Kubernetes' probes wait 1 s, and one frozen worker must not fail them
 WORKERS_MAX = 256
+
+GRPC_CONNECTION_AGE_MAX = (
+    600.0  # where workers share a port: one that was started again gets its share of connections so
+)
+ARENA_SEGMENT_BYTES = 256 * KIB  # what the buffer takes and gives back at once; less where the budget is small
 
 # ---------------------------------------------------------------- the process
 FREED_BYTES_KEPT = 64 * MIB  # freed memory that is not given back at once; see gateway.net.process.keep_freed_memory
@@ -101,6 +123,7 @@ FREED_BYTES_KEPT = 64 * MIB  # freed memory that is not given back at once; see 
 NOTES_PER_EVENT = 5  # log lines of one event per NOTE_WINDOW; the rest is counted
 NOTE_WINDOW = 10.0
 
+assert REQUEST_BYTES_MAX <= GRPC_RECEIVED_BYTES_MAX
 assert REQUEST_BYTES_MAX <= HTTP_RECEIVING_BYTES_MAX
 assert FORWARD_REQUEST_BYTES_MAX <= REQUEST_BYTES_MAX, "our own sampler must take what a balancer forwards"
 assert EXPORT_REQUEST_BYTES_MAX <= REQUEST_BYTES_MAX
@@ -111,4 +134,5 @@ assert DRAIN_QUIET < DRAIN_ACCEPT
 assert DRAIN_ACCEPT + DRAIN_RESERVE < DRAIN_TIMEOUT < 30
 assert POLL < LEASE / 3 and LEASE_MIN <= LEASE
 assert STORE_TIMEOUT < LEASE / 6, "a beat that fails leaves time for the next before the lease lapses"
+assert WORKER_READY_MAX < 1 and WORKER_READY_MAX <= WORKER_ANSWER_MAX
 assert RETRY_AFTER <= RETRY_AFTER_MAX

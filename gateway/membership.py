@@ -53,7 +53,8 @@ class State(enum.StrEnum):
 class Member:
     """A replica listed in a view. `id` is new at every start and only fences; `ring_name` places it on the ring.
 
-    `start` grows from start to start: of two replicas in one place, the greater is the newer.
+    `start` grows from start to start: of two replicas in one place, the greater is the newer. `http` is where it takes
+    OTLP/HTTP (host:port), "" if it takes none.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Member:
     state: State = State.ACTIVE
     weight: int = 1
     start: int = 0
+    http: str = ""
 
     @property
     def name(self) -> str:
@@ -130,10 +132,13 @@ def make_view(
 
 def entry(member: Member) -> str:
     """What the lease store keeps of a member, and what the digest covers."""
-    return f"{member.endpoint}\t{member.name}\t{member.state}\t{member.weight}\t{member.start}"
+    http = f"\t{member.http}" if member.http else ""  # without it an entry is what earlier releases write and read
+    return f"{member.endpoint}\t{member.name}\t{member.state}\t{member.weight}\t{member.start}{http}"
 
 
 def parse_member(id: str, text: str) -> Member:
     """The member of an entry. Raises ValueError if it is not one of ours."""
-    endpoint, name, state, weight, start = text.split("\t")
-    return Member(id, endpoint, "" if name == endpoint else name, State(state), int(weight), int(start))
+    endpoint, name, state, weight, start, *http = text.split("\t")
+    if len(http) > 1:
+        raise ValueError(f"a member of more fields than are known: {text!r}")
+    return Member(id, endpoint, "" if name == endpoint else name, State(state), int(weight), int(start), *http)

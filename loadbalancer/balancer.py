@@ -41,8 +41,9 @@ from gateway.membership import Member, View, ViewStamp
 from gateway.metrics import Tally
 from gateway.outbox import Attempt, Outbox, Part
 from gateway.ring import Ring
-from loadbalancer.route import Piece, Routed, route
+from loadbalancer.route import Piece, Routed, Router
 
+_ACCEPTED = Accepted()  # of every request without a fault: making a frozen value costs a microsecond
 _WATCH_INTERVAL = 0.1  # how often silence is looked for while anything is in flight
 
 
@@ -99,6 +100,7 @@ class Balancer:
         pace: float = limits.FORWARD_PACE,
     ) -> None:
         self._tally = tally
+        self._router = Router()
         self._bytes_max = bytes_max
         self._member_bytes_max = int(bytes_max * limits.BALANCER_MEMBER_SHARE)
         self._request_bytes_max = request_bytes_max
@@ -158,10 +160,16 @@ class Balancer:
 
     def next_deadline(self) -> float | None:
         """When tick wants to be called."""
-        times = [heap[0][0] for heap in (self._deadlines, self._resting) if heap]
-        times += [at for at in (self._watch_at, self._finish_at) if at is not None and not self._finished]
-        times += [link.send_at for link in self._gathering.values()]
-        return min(times, default=None)
+        soonest = self._deadlines[0][0] if self._deadlines else math.inf
+        if self._resting:
+            soonest = min(soonest, self._resting[0][0])
+        for at in (self._watch_at, self._finish_at):
+            if at is not None and at < soonest and not self._finished:
+                soonest = at
+        for link in self._gathering.values():
+            if link.send_at < soonest:
+                soonest = link.send_at
+        return None if soonest == math.inf else soonest
 
     def publish(self) -> None:
         """Bring the gauges up to date."""
@@ -186,7 +194,7 @@ class Balancer:
             self._refuse(event.token, "no_sampler", "no sampler is reachable", out)
             return
         try:
-            routed = route(event.request, self._ring, self._request_bytes_max)
+            routed = self._router.route(event.request, self._ring, self._request_bytes_max)
         except MalformedRequestError as error:
             self._tally.add(metrics.REQUESTS_REJECTED, 1, "malformed")
             out.append(Reply(event.token, Invalid(f"not an ExportTraceServiceRequest: {error}")))
@@ -319,7 +327,9 @@ class Balancer:
         if request.refused >= request.spans:
             out.append(Reply(request.token, Invalid(request.message)))
         else:
-            out.append(Reply(request.token, Accepted(request.rejected + request.refused, request.message)))
+            flawless = not (request.rejected or request.refused or request.message)
+            outcome = _ACCEPTED if flawless else Accepted(request.rejected + request.refused, request.message)
+            out.append(Reply(request.token, outcome))
 
     def _close(self, request: _Request) -> None:
         request.answered = True
@@ -400,7 +410,7 @@ class Balancer:
                 continue
             self._tally.add(metrics.PARTS_REROUTED)
             try:
-                pieces = route(part.body, self._ring, self._request_bytes_max).pieces
+                pieces = self._router.route(part.body, self._ring, self._request_bytes_max).pieces
             except TooLargeError as error:  # it fitted the smaller ring; now its envelopes would be repeated too often
                 self._close(request)
                 self._refuse(request.token, "too_large", f"the request cannot be split any further: {error}", out)

@@ -31,7 +31,7 @@ def parse(document: Document) -> settings.LoadBalancerConfig:
     memory = [block.settings() for _, block in reading.blocks("processors", MemoryLimiter)]
     return settings.LoadBalancerConfig(
         receivers=receivers(reading),
-        client=exporter.protocol.otlp.settings(),
+        client=exporter.protocol.settings(),
         resolver=exporter.resolver_settings(),
         telemetry=reading.telemetry.settings(),
         memory=memory[0] if memory else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway import limits, metrics
+from gateway import kernel, limits, metrics
 from gateway.config.settings import LoadBalancerConfig, RedisResolver, StaticResolver
 from gateway.core import Action, Cancel, Draining, Finished, Note, ReadView, Reply, Send, ViewChanged
 from gateway.errors import StartupError
@@ -12,8 +12,8 @@ from gateway.membership import Member, RingParameters, View, make_view
 from gateway.metrics import Tally
 from gateway.net import log, process
 from gateway.net.admin import Admin, show_view
-from gateway.net.client import Client
 from gateway.net.driver import Driver
+from gateway.net.hop import Hop
 from gateway.net.intake import Intake
 from gateway.net.membership import Membership
 from gateway.net.servers import Servers
@@ -34,7 +34,7 @@ class Service:
         budget = process.budget(config.memory, limits.BALANCER_BYTES_MAX, worker.workers)
         self._core = Balancer(self._tally, bytes_max=budget, timeout=config.client.timeout)
         self._driver = Driver(self._core, self._perform)
-        self._client = Client(
+        self._client = Hop(
             config.client, self._driver.feed, refusals=(reply.INVALID_ARGUMENT, reply.RESOURCE_EXHAUSTED)
         )
         self._intake = Intake(self._driver.feed)
@@ -52,7 +52,8 @@ class Service:
         except StartupError:
             await self._close()
             raise
-        self._log.info("load_balancer_started", receivers=[receiver.name for receiver in self._config.receivers])
+        receivers = [receiver.name for receiver in self._config.receivers]
+        self._log.info("load_balancer_started", receivers=receivers, **kernel.described())
         await stop.wait()
         return await self._drain()
 
@@ -72,7 +73,7 @@ class Service:
     async def _watch_members(self) -> None:
         match self._config.resolver:
             case StaticResolver(endpoints):
-                members = [Member(id=str(endpoint), endpoint=str(endpoint)) for endpoint in endpoints]
+                members = [Member(id=at, endpoint=at, http=at) for at in map(str, endpoints)]
                 self._change_view(make_view(0, members, RingParameters(method="consistent")))
             case RedisResolver(redis):
                 self._membership = Membership(redis, None, self._change_view, lambda reason: None, self._tally)
@@ -124,7 +125,9 @@ class Service:
         self._view = view
         self._log.info("view_changed", epoch=view.epoch, digest=view.digest, active=[m.endpoint for m in view.active])
         self._driver.feed(ViewChanged(view))
-        self._client.retain([member.endpoint for member in view.members])
+        without = self._client.follow(view.members)
+        if without:
+            self._log.warning("members_without_http", endpoints=without, consequence="OTLP/gRPC is spoken to them")
 
     def _ready(self) -> tuple[bool, str]:
         if self._draining:
@@ -138,7 +141,7 @@ class Service:
         show_view(self._tally, self._view)
         if self._membership is not None:
             self._tally.set(metrics.LEASE_AGE, self._membership.lease_age)
-        self._tally.set(metrics.BUILD_INFO, 1, process.VERSION, "pure", "loadbalancer")
+        self._tally.set(metrics.BUILD_INFO, 1, process.VERSION, kernel.FORM, "loadbalancer")
 
 
 async def serve(config: LoadBalancerConfig, worker: Worker, stop: asyncio.Event) -> int:

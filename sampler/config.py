@@ -11,7 +11,7 @@ from gateway.config.balancing import LoadBalancing
 from gateway.config.block import Block
 from gateway.config.exporters import DebugExporter, FileExporter
 from gateway.config.extensions import RedisMembership
-from gateway.config.otlp import OtlpExporter
+from gateway.config.otlp import OtlpExporter, OtlpHttpExporter
 from gateway.config.processors import Batch, MemoryLimiter
 from gateway.config.reading import Reading, Reference, health, needs, read, receivers
 from gateway.config.receivers import OtlpReceiver
@@ -84,7 +84,9 @@ def _exporter_settings(reading: Reading) -> tuple[settings.Exporter, ...]:
     """The settings of the pipeline's exporters, in its order."""
     blocks = reading.blocks("exporters", Block)
     return tuple(
-        block.settings(name) for name, block in blocks if isinstance(block, (OtlpExporter, DebugExporter, FileExporter))
+        block.settings(name)
+        for name, block in blocks
+        if isinstance(block, (OtlpExporter, OtlpHttpExporter, DebugExporter, FileExporter))
     )
 
 

@@ -1,57 +1,17 @@
-"""What was decided: for spans that come late, and for spans of kept traces that are sent again. Bounded; knows no policies.
+"""What was exported: the span ids of kept traces, for spans that are sent again. Bounded; knows no policies.
 
-`Decisions` remembers keep or drop for as many traces as it is given room for; the least recently asked for goes first.
-`Exported` remembers the span ids of kept traces for a while.
+What was decided is remembered by the kernel (gateway.kernel.decisions).
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 
 from sampler.seen import Seen, size_of, with_id
 
 EXPORTED_TRACE_BYTES = (
     260  # id, entry, place in dict and queue, head of the ids; tests/sampler/test_decisions.py measures it
 )
-
-
-class Decisions:
-    """Past decisions by trace id, least recently used first.
-
-    A decision takes about 160 bytes (an ordered dict's entry and the id); nothing of it is charged to the buffer's budget.
-    """
-
-    def __init__(self, kept_max: int, dropped_max: int) -> None:
-        assert kept_max >= 1 and dropped_max >= 1
-        self._bounds = {True: kept_max, False: dropped_max}
-        self._known: dict[bool, OrderedDict[bytes, None]] = {True: OrderedDict(), False: OrderedDict()}
-
-    @property
-    def kept(self) -> int:
-        """How many kept traces are remembered."""
-        return len(self._known[True])
-
-    @property
-    def dropped(self) -> int:
-        """How many traces decided against are remembered."""
-        return len(self._known[False])
-
-    def remember(self, trace_id: bytes, keep: bool) -> None:
-        """Remember the decision, in place of any earlier one on this trace."""
-        self._known[not keep].pop(trace_id, None)
-        known = self._known[keep]
-        known[trace_id] = None
-        known.move_to_end(trace_id)
-        if len(known) > self._bounds[keep]:
-            known.popitem(last=False)
-
-    def recall(self, trace_id: bytes) -> bool | None:
-        """Whether the trace was kept; None if there is no memory of it. Asking keeps the memory fresh."""
-        for keep, known in self._known.items():
-            if trace_id in known:
-                known.move_to_end(trace_id)
-                return keep
-        return None
 
 
 class _Entry:

@@ -74,7 +74,8 @@ class Exports:
     def full(self) -> str:
         """The name of an exporter that must not be given more; "" if there is none."""
         for destination in self._destinations:
-            if destination.outbox.requests >= destination.requests_max:
+            # a request has a part at least, and counting parts costs nothing
+            if self._parts >= destination.requests_max and destination.outbox.requests >= destination.requests_max:
                 return destination.name
         return ""
 

@@ -30,12 +30,11 @@ class Kept(NamedTuple):
     unreadable: int
 
 
-def prepare(fragments: list[Fragment], spans: int, bytes_max: int, spans_max: int = 0) -> Kept:
-    """The requests for these fragments, which hold `spans` spans.
+def prepare(body: bytes, spans: int, bytes_max: int, spans_max: int = 0) -> Kept:
+    """The requests for these bytes, which are a request of `spans` spans.
 
     No piece is larger than `bytes_max` or has more than `spans_max` spans (0: no bound), unless it is a single span.
     """
-    body = join(fragments)
     unreadable = 0
     if not readable(body):
         single = list(_apart(body))

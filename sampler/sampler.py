@@ -12,9 +12,9 @@ waits is the buffer's, what leaves is the exports'.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from gateway import limits, metrics
+from gateway import kernel, limits, metrics
 from gateway.config.settings import Batch, Exporter, TailSampling
 from gateway.core import (
     Accepted,
@@ -35,17 +35,20 @@ from gateway.core import (
     ViewChanged,
 )
 from gateway.errors import MalformedRequestError
+from gateway.kernel.names import Added
 from gateway.membership import ViewStamp
 from gateway.metrics import Tally
-from gateway.otlp.split import Envelope, Split, split
-from sampler.buffer import Added, Buffer, Trace
-from sampler.decisions import Decisions, Exported
+from gateway.otlp.join import join
+from gateway.otlp.split import Envelope
+from sampler.buffer import Buffer, Decided, Found
+from sampler.decisions import Exported
 from sampler.drain import Drain
 from sampler.exports import Exports
 from sampler.kept import prepare
-from sampler.policy import decide, needs_of
 from sampler.policy.build import build_policies
+from sampler.seen import from_ids
 
+_ACCEPTED = Accepted()  # of every request without a fault: making a frozen value costs a microsecond
 _ASKED_MAX = 16  # a header is all it takes to ask; the regular poll finds out anyway
 
 
@@ -66,6 +69,7 @@ class Sampler:
         budget: int,
         alone: bool,
         duplicate_window: float = limits.DUPLICATE_WINDOW,
+        seed: int = 0,
     ) -> None:
         assert budget > 0 and tail_sampling.num_traces > 0
         self._policies = build_policies(tail_sampling.policies)
@@ -74,10 +78,17 @@ class Sampler:
         self._alone = alone
         self._spans_max = batch.spans_max
         self._tally = tally
-        self._buffer = Buffer(tail_sampling.decision_wait, prefixes=needs_of(self._policies).prefixes)
-        self._decisions = Decisions(
+        self._buffer = Buffer(
+            tail_sampling.decision_wait,
+            self._policies,
+            bytes_max=budget,
+            traces_max=tail_sampling.num_traces,
+            seed=seed,
+        )
+        self._decisions = kernel.chosen.Decisions(
             tail_sampling.sampled_cache_size or limits.DECISIONS_MAX,
             tail_sampling.non_sampled_cache_size or limits.DECISIONS_MAX,
+            seed,
         )
         self._exported = Exported(duplicate_window, limits.DUPLICATE_BYTES_MAX)
         self._exports = Exports(exporters, batch, tally)
@@ -87,6 +98,8 @@ class Sampler:
         self._closed = False  # nothing is accepted and nothing is undecided any more
         self._finished = False
         self._lost_before_drain = 0
+        self._next_at = math.inf
+        self._settled = False  # since then nothing but spans was added: see _go_on
 
     # ------------------------------------------------------------ the seam
 
@@ -95,6 +108,8 @@ class Sampler:
         match event:
             case Received():
                 actions = self._received(event, now)
+                if self._settled and now < self._next_at:
+                    return actions
             case Delivered():
                 actions = self._exports.delivered(event)
             case Failed():
@@ -111,16 +126,26 @@ class Sampler:
 
     def next_deadline(self) -> float | None:
         """When the next trace is due, a batch may leave, an attempt is tried again or the drain goes on."""
+        return None if self._next_at == math.inf else self._next_at
+
+    def _go_on(self, now: float) -> list[Action]:
+        actions = self._do_what_is_due(now)
+        # Spans that are added to a buffer with something in it bring no deadline forward: until then there is nothing to do.
+        self._settled = self._drain is None and len(self._buffer) > 0
+        self._next_at = self._next_deadline()
+        return actions
+
+    def _next_deadline(self) -> float:
         times = [self._buffer.next_deadline(), self._exports.next_deadline()]
         if self._drain is not None and not self._finished:
             undecided = not self._closed or len(self._buffer)
             times.append(self._drain.close_at if undecided else self._drain.give_up_at)
-        return min((at for at in times if at is not None), default=None)
+        return min((at for at in times if at is not None), default=math.inf)
 
     def publish(self) -> None:
         """Set the gauges. The shell calls this before it shows the tally to anybody."""
         tally = self._tally
-        tally.set(metrics.BUFFER_BYTES, self._buffer.bytes)
+        tally.set(metrics.BUFFER_BYTES, self._buffer.held)
         tally.set(metrics.BUFFER_BYTES_MAX, self._budget)
         tally.set(metrics.BUFFER_TRACES, len(self._buffer))
         tally.set(metrics.BUFFER_SPANS, self._buffer.spans)
@@ -128,14 +153,15 @@ class Sampler:
         tally.set(metrics.DECISIONS_REMEMBERED, self._decisions.dropped, "drop")
         self._exports.publish()
 
-    def _go_on(self, now: float) -> list[Action]:
+    def _do_what_is_due(self, now: float) -> list[Action]:
         if self._drain is not None and not self._closed and now >= self._drain.close_at:
             self._closed = True
             self._exports.hasten(now)
-        # a few at a time, so that requests and answers get their turn; whoever is left makes the next deadline one that is past
-        actions = self._decide(self._buffer.take_due(math.inf if self._closed else now, limits.DECIDE_AT_ONCE), now)
+        actions = self._decide_due(math.inf if self._closed else now, now)
         if self._drain is not None and self._closed and now >= self._drain.give_up_at:
-            return actions + self._decide(self._buffer.take_all(), now) + self._finish()
+            while len(self._buffer):
+                actions += self._decide_due(math.inf, now)
+            return actions + self._finish()
         actions += self._exports.send(now, flush=self._closed)
         done = self._closed and not len(self._buffer) and self._exports.idle()
         return actions + self._finish() if done else actions
@@ -157,17 +183,19 @@ class Sampler:
         if exporter := self._exports.full():
             return self._overloaded("outbox_full", f"exporter {exporter} does not keep up")
         try:
-            parsed = split(request)
+            found = self._buffer.read(request)
         except MalformedRequestError as error:
             self._tally.add(metrics.REQUESTS_REJECTED, 1, "malformed")
             return Invalid(str(error))
-        if refusal := self._make_room(len(request), parsed.spans, now, actions):
+        if refusal := self._make_room(len(request), found.spans, now, actions):
             return refusal
-        added = self._buffer.add(request, parsed.scopes, now, self._decisions.recall)
-        self._count_received(parsed, added)
-        actions += self._late(added, now)
-        actions += self._trim(now)
-        return Accepted(parsed.rejected, parsed.reason)
+        added = self._buffer.add(request, now, self._decisions.recall)
+        self._count_received(found, added)
+        if added.late or added.late_dropped:
+            actions += self._late(added, now)
+        if len(self._buffer) > self._traces_max or self._held > self._budget:
+            self._trim(now, actions)
+        return Accepted(found.rejected, found.reason) if found.rejected else _ACCEPTED
 
     def _overloaded(self, reason: str, message: str) -> Outcome:
         self._tally.add(metrics.REQUESTS_REJECTED, 1, reason)
@@ -179,22 +207,22 @@ class Sampler:
         if cost > self._budget:
             self._tally.add(metrics.REQUESTS_REJECTED, 1, "too_large")
             return Invalid(f"the request needs {cost} bytes, more than the whole budget of {self._budget}")
+        if self._held + cost <= self._budget:
+            return None
         self._evict(now, actions, bytes_max=self._budget - cost)
         if self._held + cost > self._budget:
             return self._overloaded("memory", "memory budget reached")
         return None
 
-    def _trim(self, now: float) -> list[Action]:
+    def _trim(self, now: float, actions: list[Action]) -> None:
         """Back inside the bounds, now that the cost of what was added is known."""
-        actions: list[Action] = []
         self._evict(now, actions, bytes_max=self._budget)
         while len(self._buffer) > self._traces_max:
             actions += self._decide_early("traces", now)
-        return actions
 
     @property
     def _held(self) -> int:
-        return self._buffer.bytes + self._exports.held
+        return self._buffer.held + self._exports.held
 
     def _evict(self, now: float, actions: list[Action], *, bytes_max: int) -> None:
         """Decide the oldest early until no more than `bytes_max` is held, as long as that can help.
@@ -207,53 +235,64 @@ class Sampler:
 
     def _decide_early(self, bound: str, now: float) -> list[Action]:
         self._tally.add(metrics.TRACES_EVICTED, 1, bound)
-        return self._decide([self._buffer.take_oldest()], now)
+        return self._follow(self._buffer.decide_oldest(self._decisions.remember), now)
 
-    def _count_received(self, parsed: Split, added: Added) -> None:
+    def _count_received(self, found: Found, added: Added) -> None:
         tally = self._tally
-        tally.add(metrics.SPANS_RECEIVED, parsed.spans + parsed.rejected)
-        tally.add(metrics.SPANS_ACCEPTED, parsed.spans)
+        tally.add(metrics.SPANS_RECEIVED, found.spans + found.rejected)
+        tally.add(metrics.SPANS_ACCEPTED, found.spans)
         tally.add(metrics.TRACES_RECEIVED, added.traces)
-        if parsed.rejected:
-            tally.add(metrics.SPANS_REJECTED, parsed.rejected, "invalid_id")
+        if found.rejected:
+            tally.add(metrics.SPANS_REJECTED, found.rejected, "invalid_id")
         if added.duplicates:
             tally.add(metrics.SPANS_DUPLICATE, added.duplicates)
 
     def _late(self, added: Added, now: float) -> list[Action]:
         """Late spans follow their trace's decision: at once."""
+        self._settled = False
         if added.late_dropped:
             self._tally.add(metrics.SPANS_LATE, added.late_dropped, "drop")
             self._tally.add(metrics.SPANS_DROPPED, added.late_dropped)
+        late: dict[bytes, list[tuple[Envelope, bytes]]] = {}
+        for trace_id, span_id, envelope, span in added.late:
+            if self._exported.add(trace_id, span_id, now):
+                late.setdefault(trace_id, []).append((Envelope(*envelope), span))
+        new = sum([len(spans) for spans in late.values()])
+        if len(added.late) > new:
+            self._tally.add(metrics.SPANS_DUPLICATE, len(added.late) - new)
+        if new:
+            self._tally.add(metrics.SPANS_LATE, new, "keep")
         actions: list[Action] = []
-        for trace_id, spans in added.late.items():
-            new = [(envelope, run) for span_id, envelope, run in spans if self._exported.add(trace_id, span_id, now)]
-            if len(new) < len(spans):
-                self._tally.add(metrics.SPANS_DUPLICATE, len(spans) - len(new))
-            if new:
-                self._tally.add(metrics.SPANS_LATE, len(new), "keep")
-                actions += self._export(trace_id, new, len(new), now)
+        for trace_id, spans in late.items():
+            actions += self._export(trace_id, join(spans), len(spans), now)
         return actions
 
     # ------------------------------------------------------------ decide
 
-    def _decide(self, traces: Iterable[tuple[bytes, Trace]], now: float) -> list[Action]:
-        """Decide these traces, once and for all. They have left the buffer."""
+    def _decide_due(self, due_at: float, now: float) -> list[Action]:
+        """Decide what is due at `due_at`: a few at a time, so that requests and answers get their turn; whoever is left makes
+        the next deadline one that is past."""
+        return self._follow(self._buffer.decide_due(due_at, limits.DECIDE_AT_ONCE, self._decisions.remember), now)
+
+    def _follow(self, decided: Decided, now: float) -> list[Action]:
+        """These traces are decided, once and for all: count them, and send on what is kept."""
+        self._settled = False
+        if not decided.traces:
+            return []
+        for policy, traces in zip(self._policies, decided.kept_by, strict=True):
+            if traces:
+                self._tally.add(metrics.TRACES_DECIDED, traces, "keep", policy.name)
+        if decided.traces > len(decided.kept):
+            self._tally.add(metrics.TRACES_DECIDED, decided.traces - len(decided.kept), "drop", "")
+            self._tally.add(metrics.SPANS_DROPPED, decided.spans_dropped)
         actions: list[Action] = []
-        for trace_id, trace in traces:
-            decision = decide(self._policies, trace.facts, trace_id)
-            self._decisions.remember(trace_id, decision.keep)
-            self._tally.add(metrics.TRACES_DECIDED, 1, "keep" if decision.keep else "drop", decision.policy)
-            for policy in decision.errors:
-                self._tally.add(metrics.POLICY_ERRORS, 1, policy)
-            if decision.keep:
-                self._exported.remember(trace_id, trace.seen, now)
-                actions += self._export(trace_id, trace.fragments, trace.facts.span_count, now)
-            else:
-                self._tally.add(metrics.SPANS_DROPPED, trace.facts.span_count)
+        for trace_id, request, spans, span_ids, _ in decided.kept:
+            self._exported.remember(trace_id, from_ids(span_ids), now)
+            actions += self._export(trace_id, request, spans, now)
         return actions
 
-    def _export(self, trace_id: bytes, fragments: list[tuple[Envelope, bytes]], spans: int, now: float) -> list[Action]:
-        kept = prepare(fragments, spans, limits.EXPORT_REQUEST_BYTES_MAX, self._spans_max)
+    def _export(self, trace_id: bytes, request: bytes, spans: int, now: float) -> list[Action]:
+        kept = prepare(request, spans, limits.EXPORT_REQUEST_BYTES_MAX, self._spans_max)
         self._exports.put(trace_id, kept.pieces, now)
         return self._exports.unreadable(trace_id, kept.unreadable)
 

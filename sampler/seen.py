@@ -29,7 +29,14 @@ def with_id(seen: Seen, span_id: bytes) -> Seen | None:
         return None
     if len(seen) < PACKED_MAX * ID_BYTES:
         return seen + span_id
-    return {*(seen[at : at + ID_BYTES] for at in range(0, len(seen), ID_BYTES)), span_id}
+    return from_ids(seen + span_id)
+
+
+def from_ids(ids: bytes) -> Seen:
+    """These span ids, given end to end."""
+    if len(ids) <= PACKED_MAX * ID_BYTES:
+        return ids
+    return {ids[at : at + ID_BYTES] for at in range(0, len(ids), ID_BYTES)}
 
 
 def size_of(seen: Seen) -> int:

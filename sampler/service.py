@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from dataclasses import replace
 
-from gateway import limits, metrics
-from gateway.config.settings import FileExporter, Receiver, RedisMembership, SamplerConfig
+from gateway import kernel, limits, metrics
+from gateway.config.settings import TRACES_PATH, Endpoint, FileExporter, Receiver, RedisMembership, SamplerConfig
 from gateway.core import (
     Action,
     Cancel,
@@ -55,6 +56,7 @@ class Service:
             budget=budget,
             alone=membership is None,
             duplicate_window=limits.DUPLICATE_WINDOW if membership is None else membership.duplicate_window,
+            seed=secrets.randbits(64),
         )
         self._driver = Driver(self._core, self._perform)
         self._exporters = Exporters(config.exporters, self._report)
@@ -73,7 +75,9 @@ class Service:
         except StartupError:
             await self._close()
             raise
-        self._log.info("sampler_started", receivers=[receiver.name for receiver in self._config.receivers])
+        self._log.info(
+            "sampler_started", kernel=kernel.FORM, receivers=[receiver.name for receiver in self._config.receivers]
+        )
         await stop.wait()
         return await self._drain()
 
@@ -95,7 +99,8 @@ class Service:
             self._log.error("stepping_down", reason=reason)
             stop.set()
 
-        self._membership = Membership(settings.redis, claim(settings), self._change_view, step_down, self._tally)
+        wanted = claim(settings, http_address(self._config))
+        self._membership = Membership(settings.redis, wanted, self._change_view, step_down, self._tally)
         await self._membership.start()
         await self._membership.set_state(State.ACTIVE)
 
@@ -171,12 +176,28 @@ class Service:
         show_view(self._tally, self._view)
         if self._membership is not None:
             self._tally.set(metrics.LEASE_AGE, self._membership.lease_age)
-        self._tally.set(metrics.BUILD_INFO, 1, process.VERSION, "pure", "sampler")
+        self._tally.set(metrics.BUILD_INFO, 1, process.VERSION, kernel.FORM, "sampler")
 
 
 async def serve(config: SamplerConfig, worker: Worker, stop: asyncio.Event) -> int:
     """Run one sampler process to its end; the exit status."""
     return await Service(config, worker).run(stop)
+
+
+def http_address(config: SamplerConfig) -> str:
+    """Where load balancers can forward by OTLP/HTTP: the advertised host, at the port of a receiver that fits; "" if none does.
+
+    One fits that takes what a balancer sends, where it sends it, on an interface that a gRPC receiver listens on as well.
+    """
+    if config.membership is None:
+        return ""
+    host = config.membership.advertise.host
+    hosts = {"0.0.0.0", "::", "", host, *(r.grpc.endpoint.host for r in config.receivers if r.grpc)}
+    for http in (receiver.http for receiver in config.receivers if receiver.http):
+        takes = http.request_bytes_max >= limits.FORWARD_REQUEST_BYTES_MAX and http.traces_path == TRACES_PATH
+        if takes and http.endpoint.host in hosts and http.endpoint.port:
+            return str(Endpoint(host, http.endpoint.port))
+    return ""
 
 
 def for_worker(config: SamplerConfig, index: int) -> SamplerConfig:

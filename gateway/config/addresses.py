@@ -76,8 +76,15 @@ class Listen(_Address):
 
 
 @dataclass(frozen=True, slots=True)
+class PortlessEndpoint(Endpoint):
+    """An endpoint whose port was not given, and is the default of its Kind."""
+
+    __str__ = Endpoint.__str__
+
+
+@dataclass(frozen=True, slots=True)
 class Peer(_Address):
-    """Where somebody else listens. `default_port` is added where none is given."""
+    """Where somebody else listens. `default_port` is added where none is given, and makes a PortlessEndpoint."""
 
     default_port: int | None = None
 
@@ -92,7 +99,8 @@ class Peer(_Address):
             raise wrong(f"expected host:port such as sampler-0:4317, got {said}")
         if "://" in given or given.startswith("unix:"):
             raise wrong(f"expected host:port such as sampler-0:4317 without a scheme, got {said}")
-        return reachable(endpoint(given, said, "sampler-0:4317", self.default_port), said)
+        found = reachable(endpoint(given, said, "sampler-0:4317", self.default_port), said)
+        return found if ":" in given else PortlessEndpoint(found.host, found.port)
 
 
 def reachable(found: Endpoint, said: str) -> Endpoint:
@@ -137,6 +145,47 @@ class Target(_Address):
         return TargetEndpoint(
             reachable(endpoint(rest.rstrip("/") if slashes else rest, said, "tempo:4317"), said), scheme
         )
+
+
+@dataclass(frozen=True, slots=True)
+class TargetUrl:
+    """Where an OTLP/HTTP exporter posts to. `path` begins with a slash or is empty, and holds the query too."""
+
+    endpoint: Endpoint
+    secure: bool
+    path: str
+
+
+_URL = re.compile(r"(https?)://([^/?#@\s]+)((?:/[!-\"$-~]*)?(?:\?[!-\"$-~]*)?)")
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Url(_Address):
+    """An OTLP/HTTP endpoint; without a port 80 or 443, as everywhere on the web."""
+
+    example: str = "http://tempo:4318"
+
+    @property
+    @override
+    def name(self) -> str:
+        return "http://host:port/path or https://host:port/path"
+
+    @override
+    def read(self, given: Any, said: str) -> object:
+        form = f"expected a URL such as {self.example}"
+        if not isinstance(given, str):
+            raise wrong(f"{form}, got {said}")
+        if not given.startswith(("http://", "https://")):
+            raise wrong(f'{form}, got {said}: it begins with neither "http://" nor "https://"')
+        if "@" in given:
+            raise wrong(f"{form}: a name and password in it are not built, and it is not shown; use headers")
+        found = _URL.fullmatch(given)
+        if not found:
+            raise wrong(f"{form}, got {said}")
+        scheme, address, path = found.groups()
+        port = "" if re.search(r":[^\]]*$", address) else f":{_PORTS[scheme]}"
+        return TargetUrl(reachable(endpoint(address + port, said, "tempo:4318"), said), scheme == "https", path)
 
 
 _REDIS_URL = re.compile(

@@ -12,13 +12,14 @@ from pydantic import Field
 
 from gateway import limits
 from gateway.config import settings
-from gateway.config.addresses import Peer, RedisUrl
+from gateway.config.addresses import Peer, PortlessEndpoint, RedisUrl
 from gateway.config.block import PRESENT, Block, Flaw
 from gateway.config.durations import Duration
-from gateway.config.otlp import QUEUE_UNBUILT, Client
+from gateway.config.otlp import COMPRESSION, QUEUE_UNBUILT, Client, HttpClient
 from gateway.config.scalars import Choice, Only, Switch, Text, Unbuilt
 from gateway.config.settings import Endpoint
 
+_GRPC_PORT, _HTTP_PORT = 4317, 4318
 CLUSTER = Text("the name of a cluster (letters, digits, - _ and .)", r"[A-Za-z0-9_.\-]{1,64}")
 
 
@@ -42,25 +43,35 @@ class RedisResolver(Block):
 class StaticResolver(Block):
     """The samplers by hand."""
 
-    hostnames: list[Annotated[Endpoint, Peer(4317)]] = Field(description="Their endpoints; without a port, 4317.")
+    hostnames: list[Annotated[Endpoint, Peer(_GRPC_PORT)]] = Field(
+        description="Their endpoints; without a port 4317, or 4318 with `protocol.otlp_http`."
+    )
     drain_delay: Annotated[float, Duration(max=600)] = Field(
         limits.DRAIN_DELAY, description="How long a load balancer goes on serving after it was asked to end."
     )
 
     def flaws(self) -> Iterator[Flaw]:
-        """There is a sampler, and each is named once."""
+        """There is a sampler, and there are not too many."""
         if not self.hostnames:
             yield Flaw(("hostnames",), "names no sampler")
         if len(self.hostnames) > limits.MEMBERS_MAX:
             yield Flaw(("hostnames",), f"names more than {limits.MEMBERS_MAX} samplers")
-        for index, endpoint in enumerate(self.hostnames):
-            first = self.hostnames.index(endpoint)
+
+    def endpoints(self, port: int) -> list[Endpoint]:
+        """The samplers; `port` is theirs where none was given."""
+        return [Endpoint(at.host, port if isinstance(at, PortlessEndpoint) else at.port) for at in self.hostnames]
+
+    def twice(self, port: int) -> Iterator[Flaw]:
+        """Each that is named again."""
+        endpoints = self.endpoints(port)
+        for index, endpoint in enumerate(endpoints):
+            first = endpoints.index(endpoint)
             if first != index:
                 yield Flaw(("hostnames", index), f"{endpoint} is there already, as hostnames[{first}]")
 
-    def settings(self) -> settings.StaticResolver:
+    def settings(self, port: int) -> settings.StaticResolver:
         """The settings."""
-        return settings.StaticResolver(tuple(self.hostnames), self.drain_delay)
+        return settings.StaticResolver(tuple(self.endpoints(port)), self.drain_delay)
 
 
 class Resolver(Block):
@@ -126,12 +137,51 @@ class ForwardClient(Client):
         )
 
 
-class Protocol(Block):
-    """How samplers are spoken to."""
+class ForwardHttpClient(HttpClient):
+    """How a balancer speaks to samplers over HTTP; to one that has no HTTP address, it speaks gRPC with the same settings."""
 
-    unbuilt: ClassVar[Unbuilt] = {"otlp_http": ""}
+    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("endpoint", "traces_endpoint"), "refused: the resolver names the endpoint of each sampler"
+    )
+
+    compression: Annotated[str, COMPRESSION] = Field(
+        "none", description="How requests are compressed; samplers are near, and CPU is dearer than their network."
+    )
+    timeout: Annotated[float, Duration(above=0)] = Field(
+        limits.FORWARD_TIMEOUT, description="How long one attempt may take."
+    )
+    retry_on_failure: ForwardRetry = Field(
+        ForwardRetry(), description="What happens when a sampler does not take a part."
+    )
+    sending_queue: ForwardQueue = Field(ForwardQueue(), description="Accepted, without effect.")
+
+    def settings(self) -> settings.OtlpClient:
+        """The settings."""
+        return settings.OtlpClient(
+            insecure=self.tls.insecure,
+            gzip=self.compression == "gzip",
+            headers=self.headers,
+            timeout=self.timeout,
+            http_path=settings.TRACES_PATH,
+        )
+
+
+class Protocol(Block):
+    """How samplers are spoken to: over gRPC unless HTTP is named."""
 
     otlp: ForwardClient = Field(ForwardClient(), description="OTLP over gRPC, in requests of at most 4 MiB.")
+    otlp_http: Annotated[ForwardHttpClient | None, PRESENT] = Field(
+        None, description="OTLP over HTTP instead, in requests of at most 4 MiB."
+    )
+
+    def flaws(self) -> Iterator[Flaw]:
+        """There is one."""
+        if self.otlp_http is not None and "otlp" in self.model_fields_set:
+            yield Flaw(("otlp_http",), "stands beside otlp; samplers are spoken to in one way")
+
+    def settings(self) -> settings.OtlpClient:
+        """The settings of the one that is named."""
+        return self.otlp.settings() if self.otlp_http is None else self.otlp_http.settings()
 
 
 class LoadBalancing(Block):
@@ -164,8 +214,19 @@ class LoadBalancing(Block):
         if isinstance(resolver, dict) or resolver is None:
             yield from (Flaw(("resolver", *path), message) for path, message in Resolver.flaws_in(resolver or {}))
 
+    def flaws(self) -> Iterator[Flaw]:
+        """Each sampler is named once; what it is when no port is given depends on the protocol."""
+        if self.resolver.static is not None:
+            for path, message in self.resolver.static.twice(self._port):
+                yield Flaw(("resolver", "static", *path), message)
+
+    @property
+    def _port(self) -> int:
+        return _GRPC_PORT if self.protocol.otlp_http is None else _HTTP_PORT
+
     def resolver_settings(self) -> settings.RedisResolver | settings.StaticResolver:
         """The settings of the resolver that is named."""
-        resolver = self.resolver.redis or self.resolver.static
-        assert resolver is not None, "flaws_in has seen one"
-        return resolver.settings()
+        if self.resolver.redis is not None:
+            return self.resolver.redis.settings()
+        assert self.resolver.static is not None, "flaws_in has seen one"
+        return self.resolver.static.settings(self._port)

@@ -12,7 +12,7 @@ from gateway.config.balancing import LoadBalancing
 from gateway.config.block import Block
 from gateway.config.exporters import DebugExporter, FileExporter
 from gateway.config.extensions import HealthCheck, RedisMembership
-from gateway.config.otlp import OtlpExporter
+from gateway.config.otlp import OtlpExporter, OtlpHttpExporter
 from gateway.config.processors import Batch, MemoryLimiter
 from gateway.config.receivers import OtlpReceiver
 from gateway.config.scalars import Unbuilt
@@ -63,14 +63,14 @@ SHELVES = (
         {
             "otlp_grpc": OtlpExporter,
             "otlp": OtlpExporter,
+            "otlp_http": OtlpHttpExporter,
+            "otlphttp": OtlpHttpExporter,
             "debug": DebugExporter,
             "file": FileExporter,
             "load_balancing": LoadBalancing,
             "loadbalancing": LoadBalancing,
         },
         {
-            "otlp_http": "otlp_grpc is there",
-            "otlphttp": "otlp_grpc is there",
             "logging": "debug took its place",
             **_named(
                 "awsxray aws_xray azuremonitor azure_monitor clickhouse coralogix datadog elasticsearch googlecloud jaeger kafka "
@@ -91,7 +91,7 @@ SHELVES = (
     ),
 )
 
-ALIASES = {"otlp": "otlp_grpc", "loadbalancing": "load_balancing"}
+ALIASES = {"otlp": "otlp_grpc", "otlphttp": "otlp_http", "loadbalancing": "load_balancing"}
 """Exporters that go by two names."""
 
 BY_SECTION = {shelf.section: shelf for shelf in SHELVES}

@@ -1,12 +1,12 @@
 """Headers that are sent with every request.
 
-Owns which names and values gRPC can carry. A value may be a secret, and no message shows one.
+Owns which names and values gRPC and HTTP can carry. A value may be a secret, and no message shows one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +19,27 @@ from gateway.config.tree import Path, Substituted
 from gateway.config.words import shown
 
 _HEADER_NAME = re.compile(r"[0-9a-z_.\-]{1,200}")
+_HTTP_OWN = frozenset(
+    (
+        *("accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host"),
+        *("keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "x-tailgate-view"),
+    )
+)
+_RESERVED: Mapping[str, Callable[[str], bool]] = {
+    "gRPC": lambda name: name.startswith("grpc-") or name.endswith("-bin") or name in ("te", "content-type"),
+    "HTTP": _HTTP_OWN.__contains__,
+}
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,8192}")
 
 
 @dataclass(frozen=True, slots=True)
 class Headers(Kind):
-    """Names and values sent with every request, as a mapping or as the Collector's list of {name, value}."""
+    """Names and values sent with every request, as a mapping or as the Collector's list of {name, value}.
+
+    `protocol` is gRPC or HTTP, and some names are its own.
+    """
+
+    protocol: str = "gRPC"
 
     @property
     @override
@@ -42,7 +57,7 @@ class Headers(Kind):
         unknown = False
         for path, name, value in _header_entries(given, said):
             try:
-                checked = _header_name(name)
+                checked = _header_name(name, self.protocol)
                 if checked in headers:
                     raise wrong(f"the header {shown(checked)} is there twice; their names know no upper and lower case")
                 headers[checked] = _header_value(checked, value)
@@ -72,12 +87,12 @@ def _header_entries(given: Any, said: str) -> Iterator[tuple[Path, object, objec
         raise wrong(f"expected a mapping of headers, got {said}")
 
 
-def _header_name(given: object) -> str:
+def _header_name(given: object, protocol: str) -> str:
     name = str(Text("a header's name").validate(given)).lower()
     if not _HEADER_NAME.fullmatch(name):
         raise wrong(f"{shown(given)} is no name of a header: letters, digits, - _ and .")
-    if name.startswith("grpc-") or name.endswith("-bin") or name in ("te", "content-type"):
-        raise wrong(f"the header {shown(given)} belongs to gRPC itself")
+    if _RESERVED[protocol](name):
+        raise wrong(f"the header {shown(given)} belongs to {protocol} itself")
     return name
 
 

@@ -1,18 +1,18 @@
-"""Exporter `otlp_grpc`, and what every way of sending OTLP shares: TLS, compression, headers, time limit.
+"""Exporters `otlp_grpc` and `otlp_http`, and what every way of sending OTLP shares: TLS, compression, headers, time limit.
 
 Owns their keys. Knows nothing of the wire.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from gateway import limits
 from gateway.config import settings
-from gateway.config.addresses import Target, TargetEndpoint
+from gateway.config.addresses import Target, TargetEndpoint, TargetUrl, Url
 from gateway.config.block import Block, Flaw
 from gateway.config.durations import Duration
 from gateway.config.headers import Headers
@@ -107,7 +107,7 @@ class SendingQueue(Block):
     queue_size: Annotated[int, Whole(1)] = Field(limits.OUTBOX_REQUESTS_MAX, description="How many requests may wait.")
 
 
-_COMPRESSION = Choice(("gzip", "none"), tuple((name, "") for name in ("deflate", "snappy", "zlib", "zstd", "lz4")))
+COMPRESSION = Choice(("gzip", "none"), tuple((name, "") for name in ("deflate", "snappy", "zlib", "zstd", "lz4")))
 CLIENT_UNBUILT: Unbuilt = {
     "auth": "",
     "authority": "",
@@ -127,7 +127,7 @@ class Client(Block):
     unbuilt: ClassVar[Unbuilt] = CLIENT_UNBUILT
 
     tls: Tls = Field(Tls(), description="How the connection is secured.")
-    compression: Annotated[str, _COMPRESSION] = Field("gzip", description="How requests are compressed.")
+    compression: Annotated[str, COMPRESSION] = Field("gzip", description="How requests are compressed.")
     headers: Annotated[tuple[tuple[str, str], ...], Headers()] = Field((), description="Sent with every request.")
     timeout: Annotated[float, Duration(above=0)] = Field(
         limits.EXPORT_TIMEOUT, description="How long one attempt may take."
@@ -160,5 +160,103 @@ class OtlpExporter(Client):
                 timeout=self.timeout,
                 retry=self.retry_on_failure.settings(),
                 queue=settings.Queue(self.sending_queue.queue_size, self.sending_queue.num_consumers),
+            ),
+        )
+
+
+HTTP_CLIENT_UNBUILT: Unbuilt = {
+    "auth": "",
+    "compression_params": "",
+    "cookies": "",
+    "disable_keep_alives": "",
+    "force_attempt_http2": "HTTP/1.1 is spoken",
+    "http2_ping_timeout": "HTTP/1.1 is spoken",
+    "http2_read_idle_timeout": "HTTP/1.1 is spoken",
+    "idle_conn_timeout": "",
+    "max_conns_per_host": "",
+    "max_idle_conns": "",
+    "max_idle_conns_per_host": "",
+    "middlewares": "",
+    "proxy_url": "",
+    "read_buffer_size": "",
+    "write_buffer_size": "",
+}
+
+
+class HttpClient(Block):
+    """What every way of sending OTLP over HTTP shares."""
+
+    unbuilt: ClassVar[Unbuilt] = HTTP_CLIENT_UNBUILT
+
+    tls: Tls = Field(Tls(), description="How the connection is secured.")
+    headers: Annotated[tuple[tuple[str, str], ...], Headers("HTTP")] = Field((), description="Sent with every request.")
+
+
+_ONLY_TRACES = "only traces are exported"
+
+
+class OtlpHttpExporter(HttpClient):
+    """Sends kept traces by OTLP over HTTP, as protobuf, in batches, with retry and a bounded queue."""
+
+    unbuilt: ClassVar[Unbuilt] = {
+        **HTTP_CLIENT_UNBUILT,
+        "batcher": CLIENT_UNBUILT["batcher"],
+        "logs_endpoint": _ONLY_TRACES,
+        "metrics_endpoint": _ONLY_TRACES,
+        "profiles_endpoint": _ONLY_TRACES,
+    }
+
+    endpoint: Annotated[TargetUrl | None, Url()] = Field(
+        None, description="Where to send to: `/v1/traces` is added to it. `https://` means TLS."
+    )
+    traces_endpoint: Annotated[TargetUrl | None, Url("http://tempo:4318/v1/traces")] = Field(
+        None, description="The same with its whole path; it comes before `endpoint`."
+    )
+    encoding: Annotated[str, Choice(("proto",), (("json", ""),))] = Field(
+        "proto", description="Protobuf, the only one built."
+    )
+    compression: Annotated[str, COMPRESSION] = Field("gzip", description="How requests are compressed.")
+    timeout: Annotated[float, Duration(above=0)] = Field(
+        limits.EXPORT_HTTP_TIMEOUT, description="How long one attempt may take."
+    )
+    retry_on_failure: RetryOnFailure = Field(RetryOnFailure(), description="What happens to a request that failed.")
+    sending_queue: SendingQueue = Field(SendingQueue(), description="What waits, and how much is on its way.")
+
+    @classmethod
+    def flaws_in(cls, given: Mapping[str, object]) -> Iterator[Flaw]:
+        """There is somewhere to send to."""
+        if "endpoint" not in given and "traces_endpoint" not in given:
+            yield Flaw((), "names nowhere to send to: endpoint or traces_endpoint")
+
+    def flaws(self) -> Iterator[Flaw]:
+        """The scheme and tls.insecure say the same."""
+        if self.tls.insecure and self._target().secure:
+            key = "endpoint" if self.traces_endpoint is None else "traces_endpoint"
+            yield Flaw(("tls", "insecure"), f'contradicts {key}, which begins with "https://"')
+
+    def _target(self) -> TargetUrl:
+        if self.traces_endpoint is not None:
+            return self.traces_endpoint
+        if self.endpoint is None:
+            return TargetUrl(settings.Endpoint("", 0), False, "")  # flaws_in has said so
+        path, mark, query = self.endpoint.path.partition("?")
+        path = path.removesuffix("/") + settings.TRACES_PATH + mark + query
+        return TargetUrl(self.endpoint.endpoint, self.endpoint.secure, path)
+
+    def settings(self, name: str) -> settings.OtlpExporter:
+        """The settings of this exporter under its id."""
+        target = self._target()
+        path = target.path if target.path.startswith("/") else f"/{target.path}"
+        return settings.OtlpExporter(
+            name,
+            settings.OtlpClient(
+                endpoint=target.endpoint,
+                insecure=not target.secure,
+                gzip=self.compression == "gzip",
+                headers=self.headers,
+                timeout=self.timeout,
+                retry=self.retry_on_failure.settings(),
+                queue=settings.Queue(self.sending_queue.queue_size, self.sending_queue.num_consumers),
+                http_path=path,
             ),
         )

@@ -14,12 +14,19 @@ from gateway import limits
 from gateway.config import settings
 from gateway.config.addresses import Listen
 from gateway.config.block import PRESENT, Block, Flaw
-from gateway.config.scalars import Size, Text, Unbuilt, Whole
+from gateway.config.scalars import Choice, Size, Text, Unbuilt, Whole
 from gateway.config.settings import Endpoint
 
 _MIB = limits.MIB
 _LARGEST = (
     f"a larger request would not fit a member's share of an idle balancer ({limits.REQUEST_BYTES_MAX // _MIB} MiB)"
+)
+
+_FRONT = (
+    "What carries gRPC; ours, the Collector has no such key. `native` takes a request for a fraction of the CPU and needs "
+    "`pip install 'tailgate[native]'`. It is not the default because its release 0.5.0 has no bound on a message before it is "
+    "inflated (`max_recv_msg_size_mib` is checked afterwards), no TLS and no limit or ageing of connections: choose it where "
+    "those who can connect are trusted. Its close() would fail the calls in flight: they are waited for first, as with `grpcio`."
 )
 
 
@@ -44,10 +51,11 @@ class GrpcServer(Block):
     max_recv_msg_size_mib: Annotated[int, Whole(1, limits.REQUEST_BYTES_MAX // _MIB, _LARGEST)] = Field(
         limits.REQUEST_BYTES_MAX // _MIB, description="The largest request taken, in MiB, counted after decompression."
     )
+    front: Annotated[str, Choice(("grpcio", "native"))] = Field("grpcio", description=_FRONT)
 
     def settings(self) -> settings.GrpcListener:
         """The settings."""
-        return settings.GrpcListener(self.endpoint, self.max_recv_msg_size_mib * _MIB)
+        return settings.GrpcListener(self.endpoint, self.max_recv_msg_size_mib * _MIB, self.front)
 
 
 class HttpServer(Block):

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from gateway import limits
 
+TRACES_PATH = "/v1/traces"  # where OTLP/HTTP is posted unless something else is said
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -28,10 +30,11 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class GrpcListener:
-    """An OTLP/gRPC listener."""
+    """An OTLP/gRPC listener. `front` is who carries it: grpcio or native."""
 
     endpoint: Endpoint
     request_bytes_max: int = limits.REQUEST_BYTES_MAX
+    front: str = "grpcio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class HttpListener:
 
     endpoint: Endpoint
     request_bytes_max: int = limits.REQUEST_BYTES_MAX
-    traces_path: str = "/v1/traces"
+    traces_path: str = TRACES_PATH
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,10 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class OtlpClient:
-    """How to speak OTLP/gRPC to somebody: an `otlp` exporter, or a balancer to its samplers (then without an endpoint)."""
+    """How to speak OTLP to somebody: an `otlp` exporter, or a balancer to its samplers (then without an endpoint).
+
+    With a path, OTLP/HTTP is posted there; without one, OTLP/gRPC is spoken.
+    """
 
     endpoint: Endpoint | None = None
     insecure: bool = False
@@ -83,11 +89,12 @@ class OtlpClient:
     timeout: float = limits.EXPORT_TIMEOUT
     retry: Retry = Retry()
     queue: Queue = Queue()
+    http_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OtlpExporter:
-    """Exporter `otlp` / `otlp_grpc`."""
+    """Exporter `otlp_grpc` / `otlp`, or `otlp_http` / `otlphttp`."""
 
     name: str
     client: OtlpClient

@@ -2,9 +2,16 @@
 
 driver        the one loop: feeds events to a core, performs its actions, wakes it at its deadlines
 intake        a request from any server to a Received, and its Reply back to the server
-grpc_server   OTLP/gRPC and the gRPC health service
+grpc_front    what every gRPC front is and says to its clients
+grpc_server   OTLP/gRPC and the gRPC health service, on grpcio
+native_server the same on pygrpc-native
+native_health the gRPC health service there
 http_server   OTLP/HTTP
+http_connection  one connection of http_server
 client        OTLP/gRPC to destinations: performs Send
+http_client   OTLP/HTTP to destinations: performs Send
+http_exchange one connection of http_client
+hop           a balancer's way to samplers: one client or the other, member by member
 sinks         the exporters that stay on this machine: debug, file
 lease_store   leases in Redis
 membership    keeps a lease, watches the views

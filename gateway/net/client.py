@@ -14,6 +14,7 @@ from gateway.core import Cancel, Delivered, Failed, Failure, Send
 from gateway.membership import VIEW_HEADER, ViewStamp
 from gateway.net.driver import die_of_bug
 from gateway.net.grpc_server import TRACE_SERVICE
+from gateway.net.http_client import HttpClient
 from gateway.net.process import VERSION
 from gateway.otlp import reply
 
@@ -124,6 +125,13 @@ class Client:
         stamp = ViewStamp.parse(dict(await call.trailing_metadata()).get(VIEW_HEADER)) if stamped else None
         rejected, message = reply.read_success(response) if response else (0, "")
         return Delivered(action.attempt, rejected, message, stamp)
+
+
+def open_client(
+    settings: OtlpClient, report: Callable[[Delivered | Failed], None], refusals: Collection[int] | None = None
+) -> Client | HttpClient:
+    """The client that speaks what the settings ask for."""
+    return Client(settings, report, refusals) if settings.http_path is None else HttpClient(settings, report, refusals)
 
 
 def failed(attempt: int, error: grpc.aio.AioRpcError, refusals: Collection[int] | None = None) -> Failed:

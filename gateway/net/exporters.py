@@ -8,8 +8,9 @@ from collections.abc import Callable
 from gateway import limits
 from gateway.config.settings import Exporter, OtlpExporter
 from gateway.core import Cancel, Delivered, Failed, Failure, Send
-from gateway.net.client import Client
+from gateway.net.client import Client, open_client
 from gateway.net.driver import die_of_bug
+from gateway.net.http_client import HttpClient
 from gateway.net.sinks import Sink, open_sink
 
 
@@ -19,12 +20,12 @@ class Exporters:
     def __init__(self, exporters: tuple[Exporter, ...], report: Callable[[Delivered | Failed], None]) -> None:
         self._report = report
         self.stuck = False
-        self._clients: dict[str, tuple[Client, str]] = {}  # exporter: (client, target)
+        self._clients: dict[str, tuple[Client | HttpClient, str]] = {}  # exporter: (client, target)
         self._sinks: dict[str, Sink] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         for exporter in exporters:
             if isinstance(exporter, OtlpExporter):
-                self._clients[exporter.name] = (Client(exporter.client, report), str(exporter.client.endpoint))
+                self._clients[exporter.name] = (open_client(exporter.client, report), str(exporter.client.endpoint))
             else:
                 self._sinks[exporter.name] = open_sink(exporter)
 

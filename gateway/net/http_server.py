@@ -1,141 +1,206 @@
-"""OTLP/HTTP: POST /v1/traces with a protobuf body, plain or gzip. Every error carries a google.rpc.Status."""
+"""OTLP/HTTP: POST /v1/traces with a protobuf body, plain or gzip. Every error carries a google.rpc.Status.
+
+Owns what requests mean and what they are answered. Framing, and the patience with clients, is gateway.net.http_connection's.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
-
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
+from collections.abc import Callable
+from contextlib import suppress
+from email.utils import formatdate
+from http import HTTPStatus
+from urllib.parse import unquote, urlsplit
 
 from gateway import limits
 from gateway.config.settings import HttpListener
 from gateway.core import Accepted, Invalid, Outcome, Overloaded
 from gateway.errors import MalformedRequestError, StartupError, TooLargeError
+from gateway.membership import VIEW_HEADER, ViewStamp
+from gateway.net.http_connection import Connection, Exchange, Head, Refusal
 from gateway.net.intake import Intake
 from gateway.otlp import reply
 from gateway.otlp.inflate import gunzip
 
 PROTOBUF = "application/x-protobuf"
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    return record.exc_info is None or not isinstance(record.exc_info[1], (HttpProcessingError, ConnectionError))
-
-
-_LOG = logging.getLogger(__name__)
-_LOG.addFilter(_is_ours)  # what clients do wrong, or leave off, is no reason for a stack trace each
-
-
-class _TooManyBodiesError(Exception):
-    """No room for more of this body."""
+_PROTOBUF = PROTOBUF.encode()
+_VIEW_HEADER = VIEW_HEADER.encode()
+_FIRST_LINES = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n" for status in HTTPStatus}
+_BACKLOG = 1024  # connections that arrive while the loop is busy
 
 
 class HttpServer:
-    """One listener."""
+    """One listener. `stamp` gives the view to put on replies, None outside a cluster."""
 
-    def __init__(self, listener: HttpListener, intake: Intake, *, reuse_port: bool = False) -> None:
+    def __init__(
+        self,
+        listener: HttpListener,
+        intake: Intake,
+        *,
+        reuse_port: bool = False,
+        stamp: Callable[[], ViewStamp | None] = lambda: None,
+    ) -> None:
         self._listener = listener
         self._intake = intake
         self._reuse_port = reuse_port
-        self._receiving = 0  # bytes of bodies that are not complete yet
-        app = web.Application(client_max_size=listener.request_bytes_max)
-        app.router.add_route("*", listener.traces_path, self._traces, expect_handler=_expect)
-        app.router.add_route("*", r"/{path:[\s\S]*}", self._not_found, expect_handler=_expect)
-        # its own inflating answers 500 to a body that is not gzip, which agents take for a reason to drop
-        self._runner = web.AppRunner(app, access_log=None, logger=_LOG, auto_decompress=False, handle_signals=False)
+        self._stamp = stamp
+        self._path = listener.traces_path.encode()
+        self._connections: dict[Connection, None] = {}
+        self._server: asyncio.Server | None = None
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._empty = asyncio.Event()
+        self._held = 0  # bytes of bodies that are not complete yet
+        self._common = b""  # header lines of every answer
+        self._success = b""  # the head of the usual answer
+        self.request_bytes_max = listener.request_bytes_max
+        self.draining = False
+        self.now = 0.0
 
     async def start(self) -> int:
         """Listen; the port in use is returned (for port 0). Raises StartupError."""
         endpoint = self._listener.endpoint
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, endpoint.host or None, endpoint.port, reuse_port=self._reuse_port or None)
+        self._sweep()
         try:
-            await site.start()
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: Connection(self),
+                endpoint.host or None,
+                endpoint.port,
+                reuse_port=self._reuse_port or None,
+                backlog=_BACKLOG,
+            )
         except OSError as error:
-            await self._runner.cleanup()
+            self._stop_sweeping()
             raise StartupError(f"cannot listen on {endpoint} (OTLP/HTTP): {error.strerror or error}") from error
-        port: int = self._runner.addresses[0][1]
+        port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     async def stop(self, grace: float) -> None:
         """Close the listener; what is in flight may finish within `grace` seconds; close the connections."""
-        for site in self._runner.sites:
-            await site.stop()
+        if self._server is not None:
+            self._server.close()
         await asyncio.sleep(0)  # what has arrived already counts as in flight
-        server = self._runner.server
-        if server is not None:
-            server.pre_shutdown()
-            # it waits twice: for handlers, then for those that it has told that no more of their body comes; 0 is for ever
-            await server.shutdown(max(grace / 2, 0.001))
-        await self._runner.cleanup()
+        self.draining = True
+        for connection in list(self._connections):
+            connection.drain()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._until_empty()
+        for connection in list(self._connections):
+            connection.abort()
+        await self._until_empty()
+        self._stop_sweeping()
 
-    async def _read(self, request: web.Request) -> bytes:
-        """The body as it came. What all bodies take that are not complete yet is bounded: slow clients cost memory too."""
-        bytes_max = self._listener.request_bytes_max
-        parts: list[bytes] = []
-        size = 0
+    @property
+    def waiting(self) -> int:
+        """How many requests are not answered yet."""
+        return sum(connection.waiting for connection in self._connections)
+
+    async def _until_empty(self) -> None:
+        while self._connections:
+            self._empty.clear()
+            await self._empty.wait()
+
+    def _sweep(self) -> None:
+        """Once in a while: the clock, the date, and clients that take too long."""
+        loop = asyncio.get_running_loop()
+        self.now = loop.time()
+        self._common = b"Content-Type: %b\r\nDate: %b\r\n" % (_PROTOBUF, formatdate(usegmt=True).encode())
+        self._success = self._head(200, 0, "")
+        for connection in list(self._connections):
+            if connection.deadline_at is not None and connection.deadline_at < self.now:
+                connection.time_out()
+        self._sweeping = loop.call_later(limits.HTTP_SWEEP, self._sweep)
+
+    def _stop_sweeping(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+
+    # ------------------------------------------------------------ what connections ask
+
+    def opened(self, connection: Connection) -> None:
+        """A client has connected."""
+        self._connections[connection] = None
+
+    def closed(self, connection: Connection) -> None:
+        """The connection is gone."""
+        self._connections.pop(connection, None)
+        self._empty.set()
+
+    def receive(self, size: int, of: int) -> bool:
+        """What all bodies take that are not complete yet is bounded: slow clients cost memory too. One alone has room."""
+        self._held += size
+        return self._held <= limits.HTTP_RECEIVING_BYTES_MAX or self._held <= of
+
+    def judge(self, head: Head) -> Refusal | None:
+        """What a request with this head is refused with whatever its body is."""
+        if head.target != self._path and not self._is_ours(head.target):
+            words = f"no such path; OTLP traces go to POST {self._listener.traces_path}"
+            return Refusal(404, reply.NOT_FOUND, words)
+        if head.method != b"POST":
+            return Refusal(405, reply.UNIMPLEMENTED, "OTLP traces are sent with POST", "Allow: POST\r\n")
+        named = head.fields.get(b"content-type", b"")
+        if named != _PROTOBUF and named.partition(b";")[0].strip().lower() != _PROTOBUF:
+            words = f"Content-Type must be {PROTOBUF}, not {named.decode('latin-1')!a}"
+            return Refusal(415, reply.INVALID_ARGUMENT, words)
+        coding = _coding(head)
+        if coding not in (b"", b"gzip", b"identity"):
+            words = f"Content-Encoding must be gzip or identity, not {coding.decode('latin-1')!a}"
+            return Refusal(415, reply.INVALID_ARGUMENT, words)
+        return None
+
+    def _is_ours(self, target: bytes) -> bool:
+        """Whether a target that is not literally our path means it: with a query, escapes, or as proxies write it."""
+        text = target.decode("latin-1")
         try:
-            async for part in request.content.iter_any():
-                size += len(part)
-                self._receiving += len(part)
-                parts.append(part)
-                if size > bytes_max:
-                    raise TooLargeError(f"the request has more than {bytes_max} bytes")
-                if self._receiving > limits.HTTP_RECEIVING_BYTES_MAX and self._receiving > size:
-                    raise _TooManyBodiesError("too many request bodies are being received")
-        finally:
-            self._receiving -= size
-        return b"".join(parts)
+            path = urlsplit(text).path if "://" in text else text.partition("?")[0]
+        except ValueError:
+            return False
+        return unquote(path) == self._listener.traces_path
 
-    async def _not_found(self, request: web.Request) -> web.Response:
-        return _error(404, reply.NOT_FOUND, f"no such path; OTLP traces go to POST {self._listener.traces_path}")
-
-    async def _traces(self, request: web.Request) -> web.Response:
-        if request.method != "POST":
-            response = _error(405, reply.UNIMPLEMENTED, "OTLP traces are sent with POST")
-            response.headers["Allow"] = "POST"
-            return response
-        if request.content_type.lower() != PROTOBUF:
-            named = request.headers.get("Content-Type", "")
-            return _error(415, reply.INVALID_ARGUMENT, f"Content-Type must be {PROTOBUF}, not {named!a}")
-        encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-        if encoding not in ("identity", "gzip", ""):
-            return _error(415, reply.INVALID_ARGUMENT, f"Content-Encoding must be gzip or identity, not {encoding!a}")
+    def take(self, exchange: Exchange, head: Head, body: bytes) -> None:
+        """A request is complete: hand it in."""
         try:
-            body = await self._read(request)
-            if encoding == "gzip":
-                body = gunzip(body, self._listener.request_bytes_max)
-        except _TooManyBodiesError as error:
-            return _response(Overloaded(str(error), limits.RETRY_AFTER))
+            if _coding(head) == b"gzip":
+                body = gunzip(body, self.request_bytes_max)
         except TooLargeError as error:
-            return _error(413, reply.RESOURCE_EXHAUSTED, str(error))
-        except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
-            return _error(400, reply.INVALID_ARGUMENT, f"the body cannot be read: {error!a}")
+            self.refuse(exchange, Refusal(413, reply.RESOURCE_EXHAUSTED, str(error)))
         except MalformedRequestError as error:
-            return _error(400, reply.INVALID_ARGUMENT, str(error))
-        return _response(await self._intake.submit(body))
+            self.refuse(exchange, Refusal(400, reply.INVALID_ARGUMENT, str(error)))
+        else:
+            self._intake.hand_in(
+                lambda outcome: self._answer(exchange, outcome), body, None, head.fields.get(_VIEW_HEADER)
+            )
+
+    def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+        """Answer with an error."""
+        body = reply.status(refusal.code, refusal.message)
+        exchange.answer(self._head(refusal.status, len(body), refusal.extra), body)
+
+    # ------------------------------------------------------------ answers
+
+    def _answer(self, exchange: Exchange, outcome: Outcome) -> None:
+        stamp = self._stamp()
+        if stamp is None and isinstance(outcome, Accepted) and not (outcome.message or outcome.rejected_spans):
+            exchange.answer(self._success)
+            return
+        extra = "" if stamp is None else f"{VIEW_HEADER}: {stamp}\r\n"
+        status = 200
+        match outcome:
+            case Accepted(rejected_spans, message):
+                body = reply.success(rejected_spans, message) if rejected_spans or message else b""
+            case Invalid(message):
+                status, body = 400, reply.status(reply.INVALID_ARGUMENT, message)
+            case Overloaded(message, retry_after):
+                status, body = 503, reply.status(reply.UNAVAILABLE, message, retry_after)
+                extra += f"Retry-After: {max(1, math.ceil(retry_after))}\r\n"
+        exchange.answer(self._head(status, len(body), extra), body)
+
+    def _head(self, status: int, length: int, extra: str) -> bytes:
+        """A response's head but for its empty line."""
+        return f"{_FIRST_LINES[status]}Content-Length: {length}\r\n{extra}".encode("latin-1") + self._common
 
 
-async def _expect(request: web.Request) -> None:
-    """What is not 100-continue may be passed over (RFC 9110, section 10.1.1); aiohttp answers some of it with 500."""
-    if request.version >= (1, 1) and request.headers["Expect"].lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0
-
-
-def _response(outcome: Outcome) -> web.Response:
-    match outcome:
-        case Accepted(rejected_spans, message):
-            return web.Response(body=reply.success(rejected_spans, message), content_type=PROTOBUF)
-        case Invalid(message):
-            return _error(400, reply.INVALID_ARGUMENT, message)
-        case Overloaded(message, retry_after):
-            response = _error(503, reply.UNAVAILABLE, message, retry_after)
-            response.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
-            return response
-
-
-def _error(http_status: int, code: int, message: str, retry_after: float | None = None) -> web.Response:
-    return web.Response(status=http_status, body=reply.status(code, message, retry_after), content_type=PROTOBUF)
+def _coding(head: Head) -> bytes:
+    coding = head.fields.get(b"content-encoding", b"")
+    return coding.strip().lower() if coding else coding

@@ -92,7 +92,7 @@ def _arguments(call: Call, channel: str) -> list[str | int]:
     return [
         *(operation, channel, call.held.epoch, call.held.digest, call.seen, limits.MEMBERS_MAX),
         *(claim.id, call.start, claim.endpoint, claim.ring_name or claim.endpoint, str(call.state), claim.weight),
-        *(round(call.lease * 1000), str(claim.ring)),
+        *(round(call.lease * 1000), str(claim.ring), claim.http),
     ]
 
 
@@ -163,6 +163,7 @@ def _row(member: Member, left: float | None) -> dict[str, object]:
     return {
         "id": member.id,
         "endpoint": member.endpoint,
+        "http": member.http,
         "ring_name": member.name,
         "state": str(member.state),
         "weight": member.weight,

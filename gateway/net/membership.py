@@ -31,8 +31,8 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
-def claim(settings: RedisMembership) -> Claim:
-    """What a sampler so configured asks for, under a new id."""
+def claim(settings: RedisMembership, http: str = "") -> Claim:
+    """What a sampler so configured asks for, under a new id. `http` is where it takes OTLP/HTTP."""
     return Claim(
         new_id(),
         str(settings.advertise),
@@ -40,6 +40,7 @@ def claim(settings: RedisMembership) -> Claim:
         settings.weight,
         settings.lease,
         RingParameters(settings.ring),
+        http,
     )
 
 

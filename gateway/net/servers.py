@@ -6,15 +6,30 @@ import asyncio
 from collections.abc import Callable
 
 from gateway import limits
-from gateway.config.settings import Receiver
+from gateway.config.settings import GrpcListener, Receiver
 from gateway.membership import ViewStamp
+from gateway.net.grpc_front import GrpcFront
 from gateway.net.grpc_server import GrpcServer
 from gateway.net.http_server import HttpServer
 from gateway.net.intake import Intake
+from gateway.net.native_server import NativeServer
+
+_FRONTS: dict[str, type[GrpcServer] | type[NativeServer]] = {"grpcio": GrpcServer, "native": NativeServer}
+
+
+def grpc_front(
+    listener: GrpcListener,
+    intake: Intake,
+    *,
+    reuse_port: bool = False,
+    stamp: Callable[[], ViewStamp | None] = lambda: None,
+) -> GrpcFront:
+    """The front that the listener names. `stamp` gives the view to put on replies, None outside a cluster."""
+    return _FRONTS[listener.front](listener, intake, reuse_port=reuse_port, stamp=stamp)
 
 
 class Servers:
-    """The listeners of all receivers. `stamp` as in GrpcServer."""
+    """The listeners of all receivers. `stamp` as in grpc_front."""
 
     def __init__(
         self,
@@ -25,8 +40,8 @@ class Servers:
         stamp: Callable[[], ViewStamp | None] = lambda: None,
     ) -> None:
         self._following: asyncio.Task[None] | None = None
-        self._grpc = [GrpcServer(r.grpc, intake, reuse_port=reuse_port, stamp=stamp) for r in receivers if r.grpc]
-        self._http = [HttpServer(r.http, intake, reuse_port=reuse_port) for r in receivers if r.http]
+        self._grpc = [grpc_front(r.grpc, intake, reuse_port=reuse_port, stamp=stamp) for r in receivers if r.grpc]
+        self._http = [HttpServer(r.http, intake, reuse_port=reuse_port, stamp=stamp) for r in receivers if r.http]
 
     async def start(self) -> None:
         """Listen everywhere. Raises StartupError at the first port that is in use."""

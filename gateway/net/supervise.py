@@ -29,6 +29,7 @@ class Child:
 
     environment: added to this process's own. stage: later stages are stopped first, and one stage together.
     ready: asked until it first says yes; a child that ends with status 1 or 2 before that, at its first start, stops them all.
+    grace: the seconds it may take to end when asked to; limits.FORCED_STOP later it is forced.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Child:
     environment: Mapping[str, str] = field(default_factory=dict)
     stage: int = 0
     ready: Callable[[], Awaitable[bool]] | None = None
+    grace: float = limits.DRAIN_TIMEOUT
 
 
 class Backoff:
@@ -149,7 +151,7 @@ class Keeper:
         finally:
             self.pid = None
             if process.returncode is None:  # only when this task was cancelled
-                process.kill()
+                tell(process, signal.SIGKILL)
 
     async def _ask(self) -> None:
         """Wait for the child's first yes."""
@@ -160,21 +162,34 @@ class Keeper:
                 await asyncio.sleep(limits.READY_POLL)
 
     async def _end(self, process: asyncio.subprocess.Process) -> int:
-        """SIGTERM and patience; when forced, SIGKILL."""
+        """SIGTERM and patience; when forced, or when patience is at its end, SIGKILL."""
         if process.returncode is None:
-            _signal(process, signal.SIGTERM)
-            await _first(process.wait(), self._force.wait())
+            await self._ask_to_end(process)
         if process.returncode is None and self._kill_after > 0:
-            _signal(process, signal.SIGTERM)
+            tell(process, signal.SIGTERM)
             await _first(process.wait(), asyncio.sleep(self._kill_after))
         if process.returncode is None:
-            _signal(process, signal.SIGKILL)
+            tell(process, signal.SIGKILL)
         return await process.wait()
 
+    async def _ask_to_end(self, process: asyncio.subprocess.Process) -> None:
+        """SIGTERM; return when the child has ended, the end is forced, or the time for it is over."""
+        patience = self.child.grace + limits.FORCED_STOP
+        tell(process, signal.SIGTERM)
+        tell(process, signal.SIGCONT)  # one that was stopped with SIGSTOP can then drain
+        await _first(process.wait(), self._force.wait(), asyncio.sleep(patience))
+        if process.returncode is None and not self._force.is_set():
+            waited = round(patience, 1)
+            self._log.error("child_did_not_end", child=self.child.name, pid=process.pid, waited_seconds=waited)
 
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-        process.send_signal(number)
+
+def tell(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Send the signal, if the process is there to get it.
+
+    Not by process.send_signal: that collects the status of a child that has just ended, and leaves the event loop to report 255.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, number)
 
 
 async def _first(*waits: Awaitable[object]) -> None:

@@ -10,7 +10,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +22,7 @@ from gateway import limits
 from gateway.config.settings import Endpoint, LoadBalancerConfig, SamplerConfig
 from gateway.errors import StartupError
 from gateway.net import embedded_redis, log, ports
+from gateway.net import workers as tier_workers
 from gateway.net.supervise import Child, Supervisor
 
 REDIS_URL = "TAILGATE_REDIS_URL"  # the quickstart configurations name their Redis by it
@@ -44,13 +45,13 @@ class Plan:
     redis_url: str
     embedded: Endpoint | None
 
-    def endpoints(self) -> list[Endpoint]:
+    def claims(self) -> list[ports.Claim]:
         """Every address the tiers will listen on."""
+        tiers = (("load balancer", self.loadbalancer, 1), ("sampler", self.sampler, self.samplers))
         return [
-            *ports.listeners(self.loadbalancer, 1),
-            *ports.admin(self.loadbalancer),
-            *ports.listeners(self.sampler, self.samplers),
-            *ports.admin(self.sampler),
+            replace(claim, key=f"the {tier}'s {claim.key}")
+            for tier, config, workers in tiers
+            for claim in ports.claims(config, workers)
         ]
 
 
@@ -80,7 +81,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> int:
     """
     log.configure(plan.loadbalancer.telemetry, "up")
     server = embedded_redis.find_server() if plan.embedded else ""
-    ports.probe(plan.endpoints())
+    ports.probe(plan.claims())
     return asyncio.run(serve(plan, server, say))
 
 
@@ -101,7 +102,8 @@ async def _start_redis(supervisor: Supervisor, server: str, endpoint: Endpoint, 
     """Start Redis and wait until it answers. Raises StartupError if it ends instead."""
     words = embedded_redis.command(server, endpoint, directory)
     asking = partial(embedded_redis.answers, endpoint)
-    supervisor.start(Child("redis", words, stage=REDIS_STAGE, ready=asking))
+    nothing_to_save = limits.FORCED_STOP
+    supervisor.start(Child("redis", words, stage=REDIS_STAGE, ready=asking, grace=nothing_to_save))
     if not await supervisor.ready() and await supervisor.stopped() != 0:
         raise StartupError(f"the embedded Redis ({server}) did not start: {embedded_redis.last_words(directory)}")
 
@@ -136,7 +138,8 @@ def _child(
     workers = plan.samplers if tier == "sampler" else 1
     words = (sys.executable, "-P", "-m", "gateway.cli", tier, "--config", file, "--workers", str(workers))
     asking = partial(ready, config, client)
-    return Child(tier, words, environment={REDIS_URL: plan.redis_url}, stage=stage, ready=asking)
+    environment, grace = {REDIS_URL: plan.redis_url}, tier_workers.grace(config, workers)
+    return Child(tier, words, environment, stage, asking, grace)
 
 
 async def ready(config: LoadBalancerConfig | SamplerConfig, client: aiohttp.ClientSession) -> bool:

@@ -16,13 +16,12 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 from prometheus_client import Metric, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import limits, metrics
-from gateway.config.settings import Endpoint, LoadBalancerConfig, SamplerConfig
-from gateway.errors import StartupError
+from gateway.config.settings import LoadBalancerConfig, SamplerConfig
 from gateway.net import log, ports
+from gateway.net.admin import Pages
 from gateway.net.supervise import Child, Supervisor
 
 Config = LoadBalancerConfig | SamplerConfig
@@ -31,7 +30,7 @@ Config = LoadBalancerConfig | SamplerConfig
 def run(tier: str, config: Config, files: Sequence[str], count: int) -> int:
     """Run `count` workers of the tier until SIGTERM or SIGINT; return the worst of their statuses. Raises StartupError."""
     log.configure(config.telemetry, f"{tier} parent")
-    ports.probe([*ports.listeners(config, count), *ports.admin(config)])
+    ports.probe(ports.claims(config, count))
     return asyncio.run(serve(tier, config, files, count))
 
 
@@ -42,6 +41,15 @@ def command(tier: str, files: Sequence[str], index: int, count: int, admin_socke
     return (sys.executable, "-P", "-m", "gateway.cli", tier, *configs, *worker)
 
 
+def grace(config: Config, workers: int = 1) -> float:
+    """The seconds that so many workers may take to drain and close, with their parent if they have one."""
+    if isinstance(config, LoadBalancerConfig):
+        drain = max(limits.DRAIN_TIMEOUT, config.resolver.drain_delay + limits.DRAIN_RESERVE)
+    else:
+        drain = config.membership.drain_timeout if config.membership else limits.DRAIN_TIMEOUT
+    return drain + limits.DRAIN_RESERVE + (limits.FORCED_STOP if workers > 1 else 0.0)
+
+
 async def serve(tier: str, config: Config, files: Sequence[str], count: int) -> int:
     """What `run` does, as a coroutine."""
     with tempfile.TemporaryDirectory(prefix="tailgate-") as directory:
@@ -49,91 +57,64 @@ async def serve(tier: str, config: Config, files: Sequence[str], count: int) -> 
         async with Supervisor() as supervisor, Workers(supervisor, sockets) as workers:
             for index, socket in enumerate(sockets):
                 words = command(tier, files, index, count, socket)
-                supervisor.start(Child(f"{tier} {index}", words, ready=workers.asking(index)))
-            await workers.listen(config)
+                supervisor.start(Child(f"{tier} {index}", words, ready=workers.asking(index), grace=grace(config)))
+            await workers.pages.serve(config.health, config.telemetry.metrics)
             await asyncio.get_running_loop().shutdown_default_executor()  # see supervise.watch_without_threads
             return await supervisor.stopped()
 
 
 class Workers:
-    """What the parent answers for its workers. `async with` it: it holds clients and listeners."""
+    """What the parent answers for its workers, on its `pages`. `async with` it: it holds clients and listeners."""
 
     def __init__(self, supervisor: Supervisor, sockets: Sequence[Path]) -> None:
         self._supervisor = supervisor
         self._sockets = sockets
         self._clients: list[aiohttp.ClientSession] = []
         self._stack = AsyncExitStack()
+        self.pages = Pages(self.ready, self.metrics)
 
     async def __aenter__(self) -> Workers:
-        patience = aiohttp.ClientTimeout(total=limits.WORKER_ANSWER_MAX)
         for socket in self._sockets:
-            client = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)), timeout=patience)
+            client = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)))
             self._clients.append(await self._stack.enter_async_context(client))
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.pages.stop()
         await self._stack.aclose()
 
     def asking(self, index: int) -> Ready:
         """The question whether worker `index` is ready."""
         return Ready(self, index)
 
-    async def get(self, index: int, path: str) -> tuple[int, str] | None:
-        """Status and body of a worker's answer; None if it gave none in time."""
+    async def get(self, index: int, path: str, patience: float) -> tuple[int, str] | None:
+        """Status and body of a worker's answer; None if it gave none within `patience` seconds."""
+        timeout = aiohttp.ClientTimeout(total=patience)
         try:
-            async with self._clients[index].get(f"http://worker{path}") as response:
+            async with self._clients[index].get(f"http://worker{path}", timeout=timeout) as response:
                 return response.status, await response.text()
         except (aiohttp.ClientError, OSError, TimeoutError):
             return None
 
-    async def ready(self) -> list[bool]:
-        """Which workers are ready, in order."""
-        answers = await asyncio.gather(*(self.get(index, "/ready") for index in range(len(self._sockets))))
-        return [answer is not None and answer[0] == web.HTTPOk.status_code for answer in answers]
+    async def ready(self) -> tuple[bool, str]:
+        """Whether traffic should come, and which workers it would not find: all must have been ready once, then any will do.
+
+        So a rollout does not go on past a machine that is half up, and one dead worker does not take the others' traffic away.
+        """
+        answers = await asyncio.gather(*(self.asking(index)() for index in range(len(self._sockets))))
+        waiting = [str(index) for index, yes in enumerate(answers) if not yes]
+        reason = f"workers not ready: {', '.join(waiting)}" if waiting else ""
+        started = all(keeper.ready.is_set() for keeper in self._supervisor.keepers)
+        return not waiting or (any(answers) and started), reason
 
     async def metrics(self) -> bytes:
         """One page: every worker's series with the label `worker`, and how many workers answered."""
-        answers = await asyncio.gather(*(self.get(index, "/metrics") for index in range(len(self._sockets))))
+        patience = limits.WORKER_ANSWER_MAX
+        answers = await asyncio.gather(*(self.get(index, "/metrics", patience) for index in range(len(self._sockets))))
         pages = {str(index): answer[1] for index, answer in enumerate(answers) if answer is not None}
         restarts = [keeper.restarts for keeper in self._supervisor.keepers]
         families = {family.name: family for family in (*merge(pages), *own(pages, restarts))}
         return generate_latest(Families([families[name] for name in sorted(families)]))
-
-    async def listen(self, config: Config) -> None:
-        """Answer health and metrics where the configuration says. Raises StartupError."""
-        for endpoint in ports.admin(config):
-            runner = web.AppRunner(self._application(config, endpoint), access_log=None)
-            await runner.setup()
-            self._stack.push_async_callback(runner.cleanup)
-            try:
-                await web.TCPSite(runner, endpoint.host, endpoint.port).start()
-            except OSError as error:
-                raise StartupError(f"cannot listen on {endpoint}: {error.strerror}") from error
-
-    def _application(self, config: Config, endpoint: Endpoint) -> web.Application:
-        application = web.Application()
-        application.router.add_get("/metrics", self._answer_metrics)
-        if config.health and config.health.endpoint == endpoint:
-            application.router.add_get("/ready", self._answer_ready)
-            application.router.add_get("/live", _answer_live)
-            if config.health.path not in ("/ready", "/live", "/metrics"):
-                application.router.add_get(config.health.path, self._answer_ready)
-        return application
-
-    async def _answer_ready(self, _: web.Request) -> web.Response:
-        ready = await self.ready()
-        waiting = [index for index, yes in enumerate(ready) if not yes]
-        if not waiting:
-            return web.json_response({"status": "Server available"})
-        reason = f"workers not ready: {', '.join(map(str, waiting))}"
-        return web.json_response({"status": "Server not available", "reason": reason}, status=503)
-
-    async def _answer_metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=await self.metrics(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
-
-
-async def _answer_live(_: web.Request) -> web.Response:
-    return web.json_response({"status": "alive"})
 
 
 class Ready:
@@ -145,7 +126,7 @@ class Ready:
 
     async def __call__(self) -> bool:
         """Ask now; no answer is a no."""
-        answer = await self._workers.get(self._index, "/ready")
+        answer = await self._workers.get(self._index, "/ready", limits.WORKER_READY_MAX)
         return answer is not None and answer[0] == web.HTTPOk.status_code
 
 

@@ -4,9 +4,7 @@ An ExportTraceServiceRequest is `repeated ResourceSpans`, so requests concatenat
 value; repeated fields append. Everything here rests on these three facts.
 
 schema      field numbers, with the messages they come from
-wire        varints, tags, lengths, skipping
-split       a request to its spans: where each stands, whose it is, in which envelope
-view        the same through protobuf's C parser, for requests that are usual in every way
+split       what the kernel finds in a request, as Python objects: spans, whose they are, in which envelope
 join        spans in their envelopes back to requests
 facts       what policies ask of spans, read without decoding them
 reply       what an OTLP client is told, in bytes

@@ -6,7 +6,6 @@ from itertools import groupby
 
 from gateway.otlp import schema
 from gateway.otlp.split import Envelope, split
-from gateway.otlp.wire import varint
 
 _RESOURCE_SPANS = bytes([schema.RESOURCE_SPANS_TAG])
 _SCOPE_SPANS = bytes([schema.SCOPE_SPANS_TAG])
@@ -20,16 +19,16 @@ def join(fragments: list[tuple[Envelope, bytes]]) -> bytes:
     """
     out: list[bytes] = []
     for envelope, group in groupby(fragments, key=_envelope):
-        enclose(out, envelope, [spans for _, spans in group])
+        _enclose(out, envelope, [spans for _, spans in group])
     return b"".join(out)
 
 
-def enclose(out: list[bytes], envelope: Envelope, spans: list[bytes]) -> None:
+def _enclose(out: list[bytes], envelope: Envelope, spans: list[bytes]) -> None:
     """Append to `out` the pieces of one ResourceSpans holding these span fields."""
     size = sum(map(len, spans))
-    scope_head = varint(len(envelope.scope) + size)
+    scope_head = _varint(len(envelope.scope) + size)
     resource_size = len(envelope.resource) + 1 + len(scope_head) + len(envelope.scope) + size
-    out += (_RESOURCE_SPANS, varint(resource_size), envelope.resource, _SCOPE_SPANS, scope_head, envelope.scope)
+    out += (_RESOURCE_SPANS, _varint(resource_size), envelope.resource, _SCOPE_SPANS, scope_head, envelope.scope)
     out += spans
 
 
@@ -60,3 +59,12 @@ def cut(request: bytes, bytes_max: int) -> list[tuple[bytes, int]]:
 
 def _envelope(fragment: tuple[Envelope, bytes]) -> Envelope:
     return fragment[0]
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

@@ -37,14 +37,3 @@ STATUS_CODE_TAG = 3 << 3 | VARINT
 
 TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8
-ZERO_TRACE_ID = bytes(TRACE_ID_BYTES)
-ZERO_SPAN_ID = bytes(SPAN_ID_BYTES)
-
-# How every SDK begins a span: trace id (0a 10 …), then span id (12 08 …). Ids are taken from there without looking further.
-USUAL_HEAD_BYTES = 20
-USUAL_IDS_BYTES = 28
-
-
-def is_usual_head(head: bytes) -> bool:
-    """Whether these are the first USUAL_HEAD_BYTES of a span that begins with a trace id and a span id."""
-    return head[:2] == b"\n\x10" and head[18:] == b"\x12\x08"

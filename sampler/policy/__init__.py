@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from gateway.errors import TailgateError
-from gateway.otlp.facts import Facts
+from gateway.otlp.facts import Facts, Interval
 
 
 class BadPolicyError(TailgateError):
@@ -27,10 +27,10 @@ class Verdict(enum.Enum):
     ERROR = "error"  # could not be evaluated; has no say
 
 
-class Needs(NamedTuple):
-    """The facts a policy asks for beyond those that every trace carries."""
+MARKS_MAX = 64  # the kernel keeps a word of them for each trace
 
-    prefixes: bool = False  # Facts.durations
+Test = tuple[int, int, int]
+"""A policy as the kernel evaluates it: see gateway.kernel.traces.Program."""
 
 
 class Policy(Protocol):
@@ -42,12 +42,16 @@ class Policy(Protocol):
         ...
 
     @property
-    def needs(self) -> Needs:
-        """The facts `vote` reads."""
+    def intervals(self) -> tuple[Interval, ...]:
+        """The intervals that `vote` asks about in Facts.inside."""
         ...
 
     def vote(self, facts: Facts, trace_id: bytes) -> Verdict:
-        """The verdict on the trace of these facts. Pure."""
+        """The verdict on the trace of these facts. Pure: what the policy means."""
+        ...
+
+    def test(self, marks: Sequence[Interval]) -> Test:
+        """The same for the kernel, true where `vote` says KEEP. Mark N of a trace stands for the interval marks[N]."""
         ...
 
 
@@ -59,9 +63,14 @@ class Decision(NamedTuple):
     errors: tuple[str, ...] = ()  # the policies that could not be evaluated
 
 
-def needs_of(policies: Sequence[Policy]) -> Needs:
-    """The facts that some policy needs."""
-    return Needs(prefixes=any(policy.needs.prefixes for policy in policies))
+def marks_of(policies: Sequence[Policy]) -> tuple[Interval, ...]:
+    """The intervals that some policy asks about, each once. Raises BadPolicyError if there are more than MARKS_MAX."""
+    marks = tuple(dict.fromkeys(interval for policy in policies for interval in policy.intervals))
+    if len(marks) > MARKS_MAX:
+        raise BadPolicyError(
+            f"{len(marks)} latency policies with different bounds; at most {MARKS_MAX} may have an upper one"
+        )
+    return marks
 
 
 def decide(policies: Sequence[Policy], facts: Facts, trace_id: bytes) -> Decision:

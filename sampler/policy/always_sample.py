@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.otlp.facts import Facts
-from sampler.policy import Needs, Verdict
+from gateway.kernel.names import ALWAYS
+from gateway.otlp.facts import Facts, Interval
+from sampler.policy import Test, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +17,14 @@ class AlwaysSample:
     name: str
 
     @property
-    def needs(self) -> Needs:
-        """Nothing."""
-        return Needs()
+    def intervals(self) -> tuple[Interval, ...]:
+        """None."""
+        return ()
 
     def vote(self, facts: Facts, trace_id: bytes) -> Verdict:
         """Keep."""
         return Verdict.KEEP
+
+    def test(self, marks: Sequence[Interval]) -> Test:
+        """The same for the kernel."""
+        return ALWAYS, 0, 0

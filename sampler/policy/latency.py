@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.otlp.facts import Facts
-from sampler.policy import Needs, Verdict
+from gateway.kernel.names import ALWAYS, LONGER_THAN, MARKED
+from gateway.otlp.facts import Facts, Interval
+from sampler.policy import Test, Verdict
 
 _MS = 1_000_000  # nanoseconds
 
@@ -24,14 +26,20 @@ class Latency:
     upper_threshold_ms: int = 0
 
     @property
-    def needs(self) -> Needs:
-        """The running durations, when there is an upper bound."""
-        return Needs(prefixes=self.upper_threshold_ms != 0)
+    def intervals(self) -> tuple[Interval, ...]:
+        """The bounds, when there is an upper one."""
+        return ((self.threshold_ms, self.upper_threshold_ms),) if self.upper_threshold_ms else ()
 
     def vote(self, facts: Facts, trace_id: bytes) -> Verdict:
         """Keep when the duration lies inside the bounds."""
         if self.upper_threshold_ms == 0:
             return Verdict.KEEP if facts.duration_max // _MS > self.threshold_ms else Verdict.NO
-        assert facts.durations is not None, "the buffer folds what the policies need"
-        inside = any(self.threshold_ms < duration // _MS <= self.upper_threshold_ms for duration in facts.durations)
-        return Verdict.KEEP if inside else Verdict.NO
+        return Verdict.KEEP if (self.threshold_ms, self.upper_threshold_ms) in facts.inside else Verdict.NO
+
+    def test(self, marks: Sequence[Interval]) -> Test:
+        """The same for the kernel."""
+        if self.upper_threshold_ms:
+            return MARKED, marks.index((self.threshold_ms, self.upper_threshold_ms)), 0
+        if self.threshold_ms < 0:  # no trace is shorter
+            return ALWAYS, 0, 0
+        return LONGER_THAN, self.threshold_ms, 0

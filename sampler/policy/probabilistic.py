@@ -6,11 +6,13 @@ The hash and the threshold are the Collector's, bit for bit, so that both keep t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gateway.otlp.facts import Facts
-from sampler.policy import BadPolicyError, Needs, Verdict
+from gateway.kernel.names import HASH_UPTO
+from gateway.otlp.facts import Facts, Interval
+from sampler.policy import BadPolicyError, Test, Verdict
 
 DEFAULT_SALT = "default-hash-seed"
 _HASH_MAX = 2**64 - 1
@@ -28,13 +30,17 @@ class Probabilistic:
     threshold: int
 
     @property
-    def needs(self) -> Needs:
-        """Nothing: the trace id decides."""
-        return Needs()
+    def intervals(self) -> tuple[Interval, ...]:
+        """None."""
+        return ()
 
     def vote(self, facts: Facts, trace_id: bytes) -> Verdict:
         """Keep when the id's hash does not pass the threshold."""
         return Verdict.KEEP if fnv1a(trace_id, self.state) <= self.threshold else Verdict.NO
+
+    def test(self, marks: Sequence[Interval]) -> Test:
+        """The same for the kernel."""
+        return HASH_UPTO, self.state, self.threshold
 
 
 def probabilistic(name: str, percentage: float, salt: str = "") -> Probabilistic:

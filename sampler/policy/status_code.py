@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.otlp.facts import Facts
-from sampler.policy import BadPolicyError, Needs, Verdict
+from gateway.kernel.names import STATUS_IN
+from gateway.otlp.facts import Facts, Interval
+from sampler.policy import BadPolicyError, Test, Verdict
 
 CODES = {"UNSET": 0, "OK": 1, "ERROR": 2}
 
@@ -18,13 +20,17 @@ class StatusCode:
     mask: int
 
     @property
-    def needs(self) -> Needs:
-        """Nothing beyond the codes seen."""
-        return Needs()
+    def intervals(self) -> tuple[Interval, ...]:
+        """None."""
+        return ()
 
     def vote(self, facts: Facts, trace_id: bytes) -> Verdict:
         """Keep when a span's code is listed."""
         return Verdict.KEEP if facts.statuses & self.mask else Verdict.NO
+
+    def test(self, marks: Sequence[Interval]) -> Test:
+        """The same for the kernel."""
+        return STATUS_IN, self.mask, 0
 
 
 def mask_of(codes: tuple[str, ...]) -> int:

@@ -46,7 +46,11 @@ def test_refused_requests_are_counted_by_status() -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("flags", [[], ["--gzip"], ["--rate", "2000"]], ids=["closed loop", "gzip", "timetable"])
+@pytest.mark.parametrize(
+    "flags",
+    [[], ["--gzip"], ["--rate", "2000"], ["--requests", "20"]],
+    ids=["closed loop", "gzip", "timetable", "counted"],
+)
 def test_what_a_load_says_was_acknowledged_has_arrived(flags: list[str]) -> None:
     """A load announces its window, and its total is what the sink counted."""
     with running(module("sink", "--form", "sync"), talks=True) as sink:
@@ -56,3 +60,4 @@ def test_what_a_load_says_was_acknowledged_has_arrived(flags: list[str]) -> None
             start, stop, done = child.read(), child.read(), child.read()
         assert (start["event"], stop["event"], done["errors"]) == ("start", "stop", {})
         assert 0 < done["sent"] == done["acked"] == sink.ask()["spans"]
+        assert "--requests" not in flags or done["sent"] == done["spans"] == 20 * 32

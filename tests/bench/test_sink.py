@@ -17,7 +17,7 @@ def test_a_bare_sink_counts_nothing() -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("form", ["http2", "sync", "aio"])
+@pytest.mark.parametrize("form", ["http2", "sync", "aio", "native"])
 def test_a_sink_counts_the_spans_it_acknowledges(form: str) -> None:
     """Two requests of 32 spans are 64 spans, whichever server takes them, and the answer is a full success."""
     requests = workload.stream(workload.templates(32, distinct_spans=64))

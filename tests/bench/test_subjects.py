@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import yaml
 
@@ -14,15 +16,23 @@ def config(side: str, name: str) -> dict[str, dict[str, object]]:
     return loaded
 
 
+def receiver(loaded: dict[str, Any]) -> dict[str, object]:
+    server: dict[str, object] = loaded["receivers"]["otlp"]["protocols"]["grpc"]
+    return server
+
+
 def test_both_samplers_have_the_same_receiver_and_policies() -> None:
     """tail_sampling and the receiver say the same to Tailgate and to the Collector, key for key."""
     ours, peer = config("ours", "sampler.yaml"), config("peer", "sampler.yaml")
     assert ours["processors"]["tail_sampling"] == peer["processors"]["tail_sampling"]
-    assert ours["receivers"] == peer["receivers"]
+    assert receiver(ours) == receiver(peer) | {"front": "${env:BENCH_FRONT:-grpcio}"}
 
 
 def test_both_balancers_route_by_trace_id_to_the_same_two_samplers() -> None:
-    """The balancers differ in nothing but what the Collector needs said to acknowledge late."""
+    """The balancers differ in nothing but what the Collector needs said to acknowledge late, and our choice of a front."""
+    assert receiver(config("ours", "lb.yaml")) == receiver(config("peer", "lb.yaml")) | {
+        "front": "${env:BENCH_FRONT:-grpcio}"
+    }
     (ours,) = config("ours", "lb.yaml")["exporters"].values()
     (peer,) = config("peer", "lb.yaml")["exporters"].values()
     assert isinstance(ours, dict) and isinstance(peer, dict)

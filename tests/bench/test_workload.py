@@ -31,6 +31,13 @@ def test_a_request_holds_the_spans_asked_for_in_whole_traces(spans: int) -> None
     assert workload.count_spans(request) == spans
 
 
+def test_a_small_request_holds_the_first_spans_of_a_trace() -> None:
+    """A request of fewer spans than a trace has holds so many of one trace, each of which can be had as its bytes."""
+    (request,) = requests(3, 1)
+    assert len(spans_of(request)) == 3 and len({span.trace_id for span in spans_of(request)}) == 1
+    assert [Span.FromString(span) for span in workload.span_bytes(request)] == spans_of(request)
+
+
 def test_a_span_takes_350_bytes_on_average() -> None:
     """The mean span, as the field in its ScopeSpans, is 350 bytes within one."""
     sizes = [span.ByteSize() for request in requests(512, 16, 8192) for span in spans_of(request)]

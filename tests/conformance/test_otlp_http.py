@@ -352,7 +352,7 @@ async def test_h08_a_client_that_leaves_does_no_harm(caplog: pytest.LogCaptureFi
         made.script.outcomes = [Accepted()]
         assert (await ask(made)).status == 200
         made.script.answer_all(Accepted())
-        await until(lambda: made.intake.waiting == 0)
+        await until(lambda: made.http.waiting == 0)
         assert not [record for record in caplog.records if record.levelname == "ERROR"], caplog.text
 
 
@@ -465,7 +465,7 @@ async def test_many_requests_at_once() -> None:
     async with edge(None) as made:
         asked = [asyncio.ensure_future(ask(made, body)) for _ in range(200)]
         await made.script.wait_for(200)
-        assert made.intake.waiting == 200
+        assert made.http.waiting == 200
         made.script.answer_all(Accepted())
         assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
-        assert made.intake.waiting == 0
+        assert made.http.waiting == 0

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from gateway.config.settings import PolicySettings
-from gateway.otlp.facts import Facts, fold
-from gateway.otlp.split import split
-from sampler.policy import BadPolicyError, Decision, Verdict, combine, decide
+from gateway.kernel import FORMS, NotBuiltError, load
+from sampler.policy import BadPolicyError, Decision, Policy, Verdict, combine, decide, marks_of
 from sampler.policy.build import BUILDERS, build_policy
-from tests.support.spans import UNSET, export_request, resource_spans, span
+from tests.support.facts import facts_of
+from tests.support.spans import UNSET, Span, export_request, resource_spans, span
 
 CASES: dict[str, Any] = json.loads((Path(__file__).parent / "cases" / "policies.json").read_text())
 
@@ -67,7 +67,7 @@ def settings(policy: dict[str, Any]) -> PolicySettings:
     return PolicySettings("p", policy["type"], tuple(values.items()))
 
 
-def facts_of(trace: dict[str, Any]) -> tuple[Facts, bytes]:
+def resources_of(trace: dict[str, Any]) -> list[list[Span]]:
     trace_id = bytes.fromhex(trace["trace_id"])
     number = 0
     parts = []
@@ -80,24 +80,42 @@ def facts_of(trace: dict[str, Any]) -> tuple[Facts, bytes]:
             made.start_time_unix_nano = (1_000 + each["start_ms"]) * 1_000_000 if "start_ms" in each else 0
             made.end_time_unix_nano = (1_000 + each["end_ms"]) * 1_000_000 if "end_ms" in each else 0
             spans.append(made)
-        parts.append(resource_spans(spans))
-    facts = Facts(prefixes=True)
-    request = export_request(*parts)
-    for scope in split(request).scopes:
-        for _, _, _, body, stop in scope.spans:
-            fold(facts, request, body, stop)
-    return facts, trace_id
+        parts.append(spans)
+    return parts
 
 
+def kept_by_kernel(form: str, policy: Policy, request: bytes) -> bool:
+    """Whether a kernel that holds nothing but this trace keeps it."""
+    try:
+        kernel = load(form)
+    except NotBuiltError as error:
+        pytest.skip(str(error))
+    marks = marks_of([policy])
+    spans = kernel.Spans(facts=True)
+    traces = kernel.Traces(spans, bytes_max=1 << 20, traces_max=10, intervals=list(marks))
+    spans.read(request)
+    traces.add(request, 0, lambda _: None)
+    done, _, kept = traces.decide(kernel.Program([policy.test(marks)]), 0, 2, lambda *_: None, [0])
+    assert done == 1
+    return bool(kept)
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("row", SINGLE, ids=lambda row: f"{row['suite']}: {row['name']}")
-def test_single_trace(row: dict[str, Any]) -> None:
-    """A policy votes on a trace as the Collector's does."""
+def test_single_trace(row: dict[str, Any], form: str) -> None:
+    """A policy decides on a trace as the Collector's does, by its vote and in every form of the kernel."""
     if row["expect"] == "config_error":
         with pytest.raises(BadPolicyError):
             build_policy(settings(row["policy"]))
         return
-    facts, trace_id = facts_of(row["trace"])
-    assert decide([build_policy(settings(row["policy"]))], facts, trace_id).keep == EXPECTED[row["expect"]]
+    policy = build_policy(settings(row["policy"]))
+    parts = resources_of(row["trace"])
+    spans = [each for part in parts for each in part]
+    facts = facts_of(spans, policy.intervals)
+    trace_id = bytes.fromhex(row["trace"]["trace_id"])
+    assert decide([policy], facts, trace_id).keep == EXPECTED[row["expect"]]
+    if spans and any(trace_id):  # there is no trace without a span, and none with an invalid id
+        assert kept_by_kernel(form, policy, export_request(*map(resource_spans, parts))) == EXPECTED[row["expect"]]
 
 
 @pytest.mark.parametrize("row", PRECEDENCE, ids=lambda row: row["name"])

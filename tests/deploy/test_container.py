@@ -97,8 +97,14 @@ def test_the_image_needs_no_more_than_python_in_its_last_stage() -> None:
     assert len(stages) == 2
     assert not [name for name, _ in last if name == "RUN"]
     assert any(arguments.startswith("--from=build") for name, arguments in last if name == "COPY")
-    for arguments in values("FROM"):
-        assert arguments.startswith("python:${PYTHON_VERSION}-slim")
+    assert values("FROM") == ["python:${PYTHON_VERSION} AS build", "python:${PYTHON_VERSION}-slim"]
+
+
+def test_the_image_has_the_compiled_kernel() -> None:
+    """The build stops rather than make an image whose kernel runs uncompiled."""
+    compiles = [json.loads(arguments) for arguments in values("RUN") if "kernel" in arguments]
+    assert [command[1:3] for command in compiles] == [["-I", "-c"]]
+    assert "kernel.FORM == 'compiled'" in compiles[0][3]
 
 
 def test_the_image_checks_its_health_with_what_it_has() -> None:

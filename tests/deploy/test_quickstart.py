@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway import cli
-from gateway.config.settings import DebugExporter, LoadBalancerConfig, RedisResolver, SamplerConfig
+from gateway.config.settings import DebugExporter, Endpoint, LoadBalancerConfig, RedisResolver, SamplerConfig
 from gateway.net import embedded_redis, ports
+from sampler.service import http_address
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "deploy" / "quickstart"
@@ -51,10 +52,11 @@ def test_agents_find_the_usual_ports() -> None:
 
 
 def test_samplers_advertise_where_they_listen() -> None:
-    """The address that a sampler advertises is its receiver's."""
+    """The address that a sampler advertises is its gRPC receiver's; with it goes the HTTP receiver's."""
     _, sampler = both({})
     assert sampler.membership is not None
-    assert [sampler.membership.advertise] == ports.listeners(sampler, 1)
+    assert ports.listeners(sampler, 1) == [sampler.membership.advertise, Endpoint("127.0.0.1", 4427)]
+    assert http_address(sampler) == "127.0.0.1:4427"
 
 
 def test_kept_traces_are_printed() -> None:

@@ -19,6 +19,7 @@ from gateway.config.settings import Endpoint, LoadBalancerConfig, SamplerConfig
 from gateway.errors import ConfigError, StartupError
 from gateway.net import embedded_redis, lease_store, up, workers
 from gateway.net.tier import Worker
+from tests.support.ports import free_ports
 
 LOADBALANCER = """\
 receivers: {otlp: {protocols: {grpc: {endpoint: "127.0.0.1:PORT"}}}}
@@ -339,6 +340,22 @@ def test_a_port_in_use_is_one_line(name: str, count: str, tmp_path: Path) -> Non
     assert len(lines) == 1, err
     assert lines[0].startswith(f"tailgate: cannot listen on 127.0.0.1:{port}")
     assert "Traceback" not in err
+
+
+@pytest.mark.integration
+def test_workers_on_each_others_ports_are_one_line(tmp_path: Path) -> None:
+    """Two workers of a sampler on neighbouring ports for gRPC and HTTP: one line naming both, and nothing is started."""
+    first = free_ports(1)[0]
+    second = first + 1
+    file = tmp_path / "config.yaml"
+    both = f'grpc: {{endpoint: "127.0.0.1:{first}"}}, http: {{endpoint: "127.0.0.1:{second}"}}'
+    file.write_text(SAMPLER.replace('grpc: {endpoint: "127.0.0.1:PORT"}', both))
+    status, out, err = command("sampler", "--config", str(file), "--workers", "2")
+    assert (status, out) == (1, "")
+    assert err == (
+        f"tailgate: worker 1 of receivers.otlp.protocols.grpc (port {first} + 1) and receivers.otlp.protocols.http would both "
+        f"listen on port {second}: give receivers.otlp.protocols.http port {first + 2} or a higher one or start fewer workers\n"
+    )
 
 
 @pytest.mark.integration

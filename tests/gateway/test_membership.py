@@ -16,6 +16,7 @@ members = st.builds(
     state=st.sampled_from(State),
     weight=st.integers(1, 100),
     start=st.integers(0, 2**53),
+    http=st.sampled_from(["", "h:4318", "h:4319"]),
 )
 
 
@@ -81,3 +82,15 @@ def test_ring_parameters_read_back() -> None:
     assert RingParameters.parse(str(parameters)) == parameters
     with pytest.raises(ValueError, match="unpack"):
         RingParameters.parse("maglev")
+
+
+def test_a_member_may_have_an_http_address() -> None:
+    """It is kept behind the other fields; without one an entry is what it was before there was such a field."""
+    plain, both = Member("a", "h:1", start=7), Member("a", "h:1", start=7, http="h:2")
+    assert entry(plain) == "h:1\th:1\tactive\t1\t7"
+    assert entry(both) == "h:1\th:1\tactive\t1\t7\th:2"
+    assert parse_member("a", entry(plain)) == plain
+    assert parse_member("a", entry(both)) == both
+    assert make_view(1, [plain]).digest != make_view(1, [both]).digest
+    with pytest.raises(ValueError, match="more fields"):
+        parse_member("a", entry(both) + "\tx")

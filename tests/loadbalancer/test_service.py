@@ -9,6 +9,7 @@ import aiohttp
 import grpc
 import pytest
 
+from gateway import kernel
 from gateway.config.settings import (
     Endpoint,
     GrpcListener,
@@ -97,6 +98,21 @@ async def test_it_serves_while_endpoints_disappear() -> None:
     assert await export(listen, request(span("A", 2))) == b""
     assert await running == 0
     await server.stop(0)
+
+
+async def test_metrics_tell_the_form_of_the_kernel() -> None:
+    """tailgate_build_info names the version, the form of the kernel in use, and the tier."""
+    listen, one, scraped = free_endpoints(3)
+    stop = asyncio.Event()
+    measured = replace(config(listen, one), telemetry=Telemetry(metrics=scraped))
+    running = asyncio.create_task(Service(measured, Worker()).run(stop))
+    await export(listen, b"")
+    async with aiohttp.ClientSession() as session, session.get(f"http://{scraped}/metrics") as answer:
+        lines = [line for line in (await answer.text()).splitlines() if line.startswith("tailgate_build_info{")]
+    assert len(lines) == 1
+    assert f'kernel="{kernel.FORM}"' in lines[0] and 'tier="loadbalancer"' in lines[0]
+    stop.set()
+    assert await running == 0
 
 
 async def test_a_port_in_use_is_one_clear_line() -> None:

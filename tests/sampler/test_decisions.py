@@ -1,43 +1,14 @@
-"""sampler.decisions: memory of what was decided and of what was exported."""
+"""sampler.decisions: memory of what was exported."""
 
 from __future__ import annotations
 
 import tracemalloc
 
-from sampler.decisions import EXPORTED_TRACE_BYTES, Decisions, Exported
+from sampler.decisions import EXPORTED_TRACE_BYTES, Exported
 from sampler.seen import NONE_SEEN
 from tests.support.spans import span_id, trace_id
 
 A, B, C = trace_id("A"), trace_id("B"), trace_id("C")
-
-
-def test_a_decision_is_remembered() -> None:
-    """What was decided of a trace can be asked; of a trace never decided nothing is known."""
-    decisions = Decisions(10, 10)
-    decisions.remember(A, True)
-    decisions.remember(B, False)
-    assert (decisions.recall(A), decisions.recall(B), decisions.recall(C)) == (True, False, None)
-    assert (decisions.kept, decisions.dropped) == (1, 1)
-
-
-def test_the_least_recently_used_is_forgotten_first() -> None:
-    """Beyond its bound each kind forgets the trace that nothing was heard of for longest; the other kind is not touched."""
-    decisions = Decisions(2, 10)
-    decisions.remember(C, False)
-    decisions.remember(A, True)
-    decisions.remember(B, True)
-    assert decisions.recall(A)
-    decisions.remember(trace_id("D"), True)
-    assert (decisions.recall(A), decisions.recall(B), decisions.recall(C)) == (True, None, False)
-
-
-def test_the_last_decision_counts() -> None:
-    """A trace that was forgotten and decided anew is remembered once, as decided last."""
-    decisions = Decisions(10, 10)
-    decisions.remember(A, True)
-    decisions.remember(A, False)
-    assert decisions.recall(A) is False
-    assert (decisions.kept, decisions.dropped) == (0, 1)
 
 
 def test_a_span_exported_within_the_window_is_known() -> None:

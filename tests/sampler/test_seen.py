@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampler.seen import NONE_SEEN, PACKED_MAX, Seen, size_of, with_id
+from sampler.seen import NONE_SEEN, PACKED_MAX, Seen, from_ids, size_of, with_id
 from tests.support.spans import span_id
 
 # ids made of few byte values, so that some are found across two neighbours
@@ -33,3 +33,19 @@ def test_small_traces_pay_eight_bytes_a_span() -> None:
         assert grown is not None
         seen = grown
     assert size_of(seen) == 8 * PACKED_MAX
+
+
+@given(ids.map(lambda each: list(dict.fromkeys(each))), ids)
+def test_ids_given_together_are_those_given_one_by_one(together: list[bytes], later: list[bytes]) -> None:
+    """A whole trace's ids at once are the same memory as one after the other, and go on alike."""
+    one_by_one: Seen = NONE_SEEN
+    for each in together:
+        grown = with_id(one_by_one, each)
+        assert grown is not None
+        one_by_one = grown
+    at_once = from_ids(b"".join(together))
+    assert at_once == one_by_one and size_of(at_once) == size_of(one_by_one)
+    for each in later:
+        one, other = with_id(at_once, each), with_id(one_by_one, each)
+        assert one == other
+        at_once, one_by_one = (at_once if one is None else one), (one_by_one if other is None else other)

@@ -15,6 +15,7 @@ from gateway.config.settings import (
     FileExporter,
     GrpcListener,
     HealthCheck,
+    HttpListener,
     OtlpClient,
     OtlpExporter,
     PolicySettings,
@@ -30,7 +31,7 @@ from gateway.errors import StartupError
 from gateway.net.grpc_server import TRACE_SERVICE
 from gateway.net.tier import Worker
 from gateway.otlp.otlp_json import spans_of
-from sampler.service import Service, for_worker
+from sampler.service import Service, for_worker, http_address
 from tests.support.ports import free_endpoints
 from tests.support.spans import request, span
 
@@ -112,3 +113,24 @@ def test_workers_differ_in_ports_names_and_files(tmp_path: Path) -> None:
     assert two.membership is not None
     assert (str(two.membership.advertise), two.membership.ring_name) == ("10.0.0.1:4329", "pod-1/2")
     assert two.exporters == (FileExporter("file", str(tmp_path / "kept.jsonl.2")),)
+
+
+def test_a_member_says_where_it_takes_http(tmp_path: Path) -> None:
+    """It is the advertised host at the port of a receiver that takes what balancers send; workers have ports of their own."""
+    everywhere = Endpoint("0.0.0.0", 4317)
+    membership = RedisMembership(RedisCluster("redis://h"), advertise=Endpoint("10.0.0.1", 4317))
+
+    def address(http: HttpListener | None, worker: int = 0, **changes: object) -> str:
+        receivers = (Receiver("otlp", GrpcListener(everywhere), http),)
+        one = config(tmp_path, everywhere, receivers=receivers, **{"membership": membership} | changes)
+        return http_address(for_worker(one, worker))
+
+    fits = HttpListener(Endpoint("0.0.0.0", 4318))
+    assert address(fits) == "10.0.0.1:4318"
+    assert address(fits, worker=2) == "10.0.0.1:4320"
+    assert address(HttpListener(Endpoint("10.0.0.1", 9))) == "10.0.0.1:9"
+    assert address(None) == ""
+    assert address(fits, membership=None) == ""
+    assert address(HttpListener(Endpoint("127.0.0.1", 4318))) == ""
+    assert address(replace(fits, request_bytes_max=1000)) == ""
+    assert address(replace(fits, traces_path="/otlp")) == ""

@@ -8,19 +8,31 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import grpc
+import pytest
 
 from gateway.config.settings import Endpoint, GrpcListener, HttpListener
 from gateway.core import Accepted, Action, Delivered, Outcome, Received, Reply, Send, ViewChanged
 from gateway.membership import Member, RingParameters, ViewStamp, make_view
 from gateway.metrics import Tally
 from gateway.net.driver import Driver
-from gateway.net.grpc_server import TRACE_SERVICE, GrpcServer
+from gateway.net.grpc_front import TRACE_SERVICE, GrpcFront
 from gateway.net.http_server import HttpServer
 from gateway.net.intake import Intake
+from gateway.net.servers import grpc_front
 from loadbalancer.balancer import Balancer
 
 LOOPBACK = Endpoint("127.0.0.1", 0)
+FRONTS = ("grpcio", "native")
+FRONT = "grpcio"  # of the edges that name none: the fixture `over_both_fronts` sets it
 PATIENCE = 20.0  # how long a test waits for what must come; long enough never to be the reason of a failure
+
+
+@pytest.fixture(params=FRONTS)
+def over_both_fronts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test runs over each front; which one this is."""
+    front: str = request.param
+    monkeypatch.setattr("tests.support.edge.FRONT", front)
+    return front
 
 
 @dataclass
@@ -56,7 +68,7 @@ class Edge:
 
     script: Script
     intake: Intake
-    grpc: GrpcServer
+    grpc: GrpcFront
     http: HttpServer
     grpc_port: int
     http_port: int
@@ -75,13 +87,14 @@ async def edge(
     *outcomes: Outcome | None,
     bytes_max: int | None = None,
     stamp: Callable[[], ViewStamp | None] = lambda: None,
+    front: str | None = None,
 ) -> AsyncIterator[Edge]:
-    """An edge whose core answers with these outcomes (Accepted for ever if none are given)."""
+    """An edge whose core answers with these outcomes (Accepted for ever if none are given). `front` is FRONT unless named."""
     script = Script(list(outcomes) or [Accepted()])
     intake = Intake(script.feed)
     bound = {} if bytes_max is None else {"request_bytes_max": bytes_max}
-    grpc_server = GrpcServer(GrpcListener(LOOPBACK, **bound), intake, stamp=stamp)
-    http_server = HttpServer(HttpListener(LOOPBACK, **bound), intake)
+    grpc_server = grpc_front(GrpcListener(LOOPBACK, front=front or FRONT, **bound), intake, stamp=stamp)
+    http_server = HttpServer(HttpListener(LOOPBACK, **bound), intake, stamp=stamp)
     both = Edge(script, intake, grpc_server, http_server, await grpc_server.start(), await http_server.start())
     try:
         yield both

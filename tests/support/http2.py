@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from gateway.net.grpc_server import TRACE_SERVICE
+import hpack
 
-DATA, HEADERS, SETTINGS, PING, GOAWAY = 0, 1, 4, 6, 7
+from gateway.net.grpc_front import TRACE_SERVICE
+
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _WINDOW = 65_535  # what may be sent before the server has widened it
@@ -23,6 +24,7 @@ class Connection:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    headers: hpack.Decoder = field(default_factory=hpack.Decoder)
 
     def send(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         head = struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream)
@@ -54,15 +56,19 @@ class Connection:
             self.send(SETTINGS, ACK, 0, b"")
         return kind, flags, int.from_bytes(head[5:9]), payload
 
-    async def status(self, stream: int) -> tuple[int, bytes]:
-        """(grpc-status, the header block it stood in) of the first call on this connection."""
+    async def status(self, stream: int) -> tuple[int, dict[str, str]]:
+        """(grpc-status, the headers it stood among) of a call on this connection.
+
+        Raises ConnectionError when the server gives up the connection or the call.
+        """
         while True:
             kind, _, which, payload = await self.next_frame()
-            assert kind != GOAWAY, payload
-            if kind == HEADERS and which == stream:
-                found = re.search(rb"grpc-status[\x01\x02](\d+)", payload)
-                if found:
-                    return int(found[1]), payload
+            if kind == GOAWAY or (kind == RST_STREAM and which == stream):
+                raise ConnectionAbortedError(payload)
+            if kind == HEADERS:
+                found = dict(self.headers.decode(payload))  # of every stream: what one has said shortens the next
+                if which == stream and "grpc-status" in found:
+                    return int(found["grpc-status"]), found
 
 
 @asynccontextmanager

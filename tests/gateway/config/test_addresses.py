@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic_core import PydanticCustomError
 
-from gateway.config.addresses import Listen, Peer, RedisUrl, Target, TargetEndpoint
+from gateway.config.addresses import Listen, Peer, RedisUrl, Target, TargetEndpoint, TargetUrl, Url
 from gateway.config.scalars import Kind
 from gateway.config.settings import Endpoint
 from gateway.config.tree import Substituted
@@ -68,7 +68,7 @@ def test_an_endpoint_in_a_variable_is_text() -> None:
 def test_peers_must_be_reachable() -> None:
     """Where others are to connect, neither every interface nor port 0 will do."""
     assert Peer().validate("sampler-0.samplers:4317") == Endpoint("sampler-0.samplers", 4317)
-    assert Peer(4317).validate("sampler-0") == Endpoint("sampler-0", 4317)
+    assert str(Peer(4317).validate("sampler-0")) == "sampler-0:4317"
     assert "the port is missing" in refusal(Peer(), "sampler-0")
     assert "every interface" in refusal(Peer(), "0.0.0.0:4317")
     assert "every interface" in refusal(Peer(), ":4317")
@@ -107,3 +107,36 @@ def test_redis_urls_are_taken(url: str) -> None:
 def test_other_urls_are_refused_and_never_shown(url: object) -> None:
     """A URL may hold a password, so no message repeats it."""
     assert "hunter2" not in refusal(RedisUrl(), url)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("http://tempo", TargetUrl(Endpoint("tempo", 80), False, "")),
+        ("https://tempo/", TargetUrl(Endpoint("tempo", 443), True, "/")),
+        ("https://[::1]/a/b?c=d", TargetUrl(Endpoint("::1", 443), True, "/a/b?c=d")),
+        ("http://10.0.0.1:4318?k=v", TargetUrl(Endpoint("10.0.0.1", 4318), False, "?k=v")),
+    ],
+)
+def test_urls(given: str, wanted: TargetUrl) -> None:
+    """A URL is a scheme, a host, a port that the scheme has by default, and a path."""
+    assert Url().validate(given) == wanted
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "tempo:4318",
+        "ftp://tempo",
+        "http://",
+        "http:///x",
+        "http://a b",
+        "http://tempo/#x",
+        "http://u:p@h",
+        "http://h:0",
+        "http://h\r\nx",
+    ],
+)
+def test_what_is_no_url(given: str) -> None:
+    """No scheme, no host, a name and password, a fragment, spaces: none of these is a place to post to."""
+    assert "u:p" not in refusal(Url(), given)

@@ -55,3 +55,17 @@ def test_a_balancers_client_has_no_endpoint_and_no_queue() -> None:
     block, found = examine(ForwardClient, load([("f", text)], {}).root, ())
     assert found == [] and block is not None
     assert block.settings() == settings.OtlpClient(insecure=True, timeout=1.0)
+
+
+def test_samplers_can_be_spoken_to_over_http() -> None:
+    """otlp_http makes the hop OTLP/HTTP, uncompressed unless told otherwise, and hostnames without a port mean 4318."""
+    block, found = judge(
+        "protocol: {otlp_http: {tls: {insecure: true}}}\nresolver: {static: {hostnames: [a, 'b:1', 'a:4317']}}"
+    )
+    assert block is not None, found
+    assert block.protocol.settings() == settings.OtlpClient(insecure=True, gzip=False, http_path="/v1/traces")
+    static = block.resolver_settings()
+    assert isinstance(static, settings.StaticResolver)
+    assert static.endpoints == (Endpoint("a", 4318), Endpoint("b", 1), Endpoint("a", 4317))
+    block, _ = judge("protocol: {otlp: {compression: none}}\nresolver: {static: {hostnames: [a]}}")
+    assert block is not None and block.protocol.settings().http_path is None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+from pydantic_core import PydanticCustomError
+
 from gateway.config import load, settings
 from gateway.config.block import examine
+from gateway.config.headers import Headers
 from gateway.config.otlp import OtlpExporter
 
 
@@ -40,3 +44,12 @@ def test_a_header_from_an_unset_variable_is_one_mistake() -> None:
     """Where a header's variable is not set, the block says nothing more of it, and all of the other headers."""
     assert mistakes("endpoint: a:1\nheaders: {a: '${X}'}") == []
     assert len(mistakes("endpoint: a:1\nheaders: {a: '${X}', te: x}")) == 1
+
+
+def test_each_protocol_has_headers_of_its_own() -> None:
+    """What belongs to gRPC itself may go over HTTP, and what belongs to HTTP itself may not."""
+    http = Headers("HTTP")
+    assert http.validate({"a-bin": "x", "Grpc-X": "y"}) == (("a-bin", "x"), ("grpc-x", "y"))
+    for name in ("Host", "content-length", "Transfer-Encoding", "x-tailgate-view"):
+        with pytest.raises(PydanticCustomError):
+            http.validate({name: "x"})

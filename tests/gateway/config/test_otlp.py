@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.config import load, settings
 from gateway.config.block import examine
-from gateway.config.otlp import OtlpExporter
+from gateway.config.otlp import OtlpExporter, OtlpHttpExporter
 from gateway.config.settings import Endpoint
 
 
@@ -55,3 +55,39 @@ def test_times_that_undo_retrying_are_refused_only_where_it_is_on() -> None:
         "must not be shorter than max_interval",
     ]
     assert mistakes(text % "false") == []
+
+
+def http_exporter(text: str) -> settings.OtlpClient:
+    block, mistakes = examine(OtlpHttpExporter, load([("f", text)], {}).root, ())
+    assert block is not None, mistakes
+    return block.settings("otlp_http").client
+
+
+def test_an_http_exporters_defaults_are_the_collectors() -> None:
+    """With nothing but a base URL: its scheme decides about TLS, /v1/traces is added, gzip, 30 s."""
+    assert http_exporter("endpoint: https://tempo/") == settings.OtlpClient(
+        Endpoint("tempo", 443), timeout=30.0, http_path="/v1/traces"
+    )
+    assert http_exporter("endpoint: http://tempo").endpoint == Endpoint("tempo", 80)
+    assert http_exporter("endpoint: http://[::1]:4318/otlp").http_path == "/otlp/v1/traces"
+    assert http_exporter("endpoint: http://tempo:4318?key=a").http_path == "/v1/traces?key=a"
+
+
+def test_every_key_of_an_http_exporter_arrives() -> None:
+    """What the file says is what the exporter is built from; traces_endpoint is taken as it is and comes first."""
+    found = http_exporter(
+        "endpoint: http://a:1\ntraces_endpoint: http://tempo:4318/in?x=1\ncompression: none\ntimeout: 2s\nencoding: proto\n"
+        "headers: {grpc-like: a}\ntls: {insecure: true}\nretry_on_failure: {enabled: false}\n"
+        "sending_queue: {num_consumers: 3, queue_size: 7}\n"
+    )
+    assert found == settings.OtlpClient(
+        Endpoint("tempo", 4318),
+        insecure=True,
+        gzip=False,
+        headers=(("grpc-like", "a"),),
+        timeout=2.0,
+        retry=settings.Retry(False),
+        queue=settings.Queue(7, 3),
+        http_path="/in?x=1",
+    )
+    assert http_exporter("traces_endpoint: http://tempo:4318").http_path == "/"

@@ -30,3 +30,12 @@ def test_receivers_bound_what_they_take() -> None:
     assert found.grpc is not None and found.grpc.request_bytes_max == 8 * limits.MIB
     assert found.http is not None and found.http.request_bytes_max == 20 * limits.MIB
     assert found.http.traces_path == "/otlp"
+
+
+def test_the_front_is_grpcio_unless_named() -> None:
+    """What carries gRPC is grpcio or native, and anything else is a mistake that names both."""
+    grpc = [receiver(f"protocols: {{grpc: {{{text}}}}}").grpc for text in ("", "front: native", "front: grpcio")]
+    assert [found.front for found in grpc if found] == ["grpcio", "native", "grpcio"]
+    block, mistakes = examine(OtlpReceiver, load([("f", "protocols: {grpc: {front: rust}}")], {}).root, ())
+    assert block is None
+    assert "grpcio" in mistakes[0].message and "native" in mistakes[0].message

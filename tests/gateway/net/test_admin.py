@@ -18,7 +18,7 @@ from gateway.config.settings import Endpoint, HealthCheck
 from gateway.errors import StartupError
 from gateway.membership import Member, RingParameters, State, make_view
 from gateway.metrics import Kind, Tally
-from gateway.net.admin import Admin, show_view
+from gateway.net.admin import Admin, Pages, show_view
 from tests.support.edge import LOOPBACK, Answer, http_raw, read_answer
 
 READY = (True, "")
@@ -35,7 +35,7 @@ class Process:
 
     @property
     def ports(self) -> list[int]:
-        return [runner.addresses[0][1] for runner in self.admin._runners]
+        return self.admin.pages.ports
 
 
 @asynccontextmanager
@@ -233,6 +233,28 @@ async def test_a_port_in_use_is_one_line(what: str) -> None:
     assert text.startswith(f"cannot listen on {endpoint} ({what}): ")
     assert "address already in use" in text.lower()
     assert "\n" not in text
+
+
+async def test_what_is_to_be_said_is_said_to_both() -> None:
+    """A reason is shown beside a yes as well as beside a no: what is ready may have something missing."""
+    said = (True, "workers not ready: 1")
+
+    async def ready() -> tuple[bool, str]:
+        return said
+
+    async def exposition() -> bytes:
+        return b""
+
+    pages = Pages(ready, exposition)
+    await pages.serve(HealthCheck(LOOPBACK), None)
+    try:
+        answer = await get(pages.ports[0], "/ready")
+        assert (answer.status, json.loads(answer.body)) == (200, {"status": "Server available", "reason": said[1]})
+        said = (False, "workers not ready: 0, 1")
+        answer = await get(pages.ports[0], "/ready")
+        assert (answer.status, json.loads(answer.body)) == (503, {"status": "Server not available", "reason": said[1]})
+    finally:
+        await pages.stop()
 
 
 async def test_stopping_waits_for_nobody() -> None:

@@ -1,4 +1,7 @@
-"""gateway.net.client: what comes of a Send, against real servers that behave in every way a destination can."""
+"""gateway.net.client: what comes of a Send, against real servers that behave in every way a destination can.
+
+What holds for OTLP/HTTP as well is asked of both clients; what is HTTP's alone is in test_http_client.py.
+"""
 
 from __future__ import annotations
 
@@ -11,56 +14,14 @@ from dataclasses import dataclass, field
 import grpc
 import pytest
 
-from gateway.config.settings import OtlpClient
 from gateway.core import Accepted, Cancel, Delivered, Failed, Failure, Invalid, Overloaded, Send
 from gateway.membership import ViewStamp
-from gateway.net.client import Client
 from gateway.net.grpc_server import TRACE_SERVICE
 from gateway.otlp import reply
-from tests.support.edge import PATIENCE, edge, until
+from tests.support.clients import BODY, KINDS, client
+from tests.support.edge import PATIENCE, Edge, edge, until
 
-BODY = b"\x0a\x00"
-
-
-@dataclass
-class Reports:
-    """A client and what it has reported."""
-
-    client: Client
-    events: list[Delivered | Failed]
-    sent: int = 0
-
-    def send(self, target: str, *, after: float = PATIENCE, stamp: ViewStamp | None = None) -> int:
-        self.sent += 1
-        self.client.send(Send(self.sent, target, BODY, 1, after, stamp))
-        return self.sent
-
-    async def next(self) -> Delivered | Failed:
-        """The next event."""
-        await until(lambda: bool(self.events))
-        return self.events.pop(0)
-
-    async def one(self, target: str, *, after: float = PATIENCE, stamp: ViewStamp | None = None) -> Delivered | Failed:
-        """Send once; what came of it."""
-        attempt = self.send(target, after=after, stamp=stamp)
-        event = await self.next()
-        assert event.attempt == attempt
-        return event
-
-    async def failure(self, target: str, *, after: float = PATIENCE) -> Failed:
-        event = await self.one(target, after=after)
-        assert isinstance(event, Failed), event
-        return event
-
-
-@asynccontextmanager
-async def client(*, gzip: bool = False, headers: tuple[tuple[str, str], ...] = ()) -> AsyncIterator[Reports]:
-    events: list[Delivered | Failed] = []
-    made = Client(OtlpClient(insecure=True, gzip=gzip, headers=headers), events.append)
-    try:
-        yield Reports(made, events)
-    finally:
-        await made.close()
+both = pytest.mark.parametrize("kind", KINDS)
 
 
 Handler = Callable[[bytes, grpc.aio.ServicerContext], object]
@@ -110,13 +71,18 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def _waiting(server: Edge) -> int:
+    return server.intake.waiting + server.http.waiting
+
+
 # ---------------------------------------------------------------- delivered
 
 
-async def test_full_success() -> None:
+@both
+async def test_full_success(kind: str) -> None:
     """A request that is accepted is Delivered, without a view unless one was sent along."""
-    async with client() as made, edge() as server:
-        assert await made.one(server.grpc_target) == Delivered(1)
+    async with client(kind) as made, edge() as server:
+        assert await made.one(made.at(server)) == Delivered(1)
         assert server.script.received[0].request == BODY
 
 
@@ -136,11 +102,15 @@ async def test_c04_partial_success(response: bytes, rejected: int, message: str)
         assert await made.one(server.target) == Delivered(1, rejected, message)
 
 
-async def test_the_view_is_carried_and_read() -> None:
+@both
+async def test_the_view_is_carried_and_read(kind: str) -> None:
     """A stamped request carries the sender's view, and every reply, good or bad, brings the receiver's."""
     mine, theirs = ViewStamp(4, "aa"), ViewStamp(5, "bb")
-    async with client() as made, edge(Accepted(), Invalid("no"), Overloaded("busy"), stamp=lambda: theirs) as server:
-        events = [await made.one(server.grpc_target, stamp=mine) for _ in range(3)]
+    async with (
+        client(kind) as made,
+        edge(Accepted(), Invalid("no"), Overloaded("busy"), stamp=lambda: theirs) as server,
+    ):
+        events = [await made.one(made.at(server), stamp=mine) for _ in range(3)]
         assert [event.peer_view for event in events] == [theirs] * 3
         assert [received.peer_view for received in server.script.received] == [mine] * 3
 
@@ -243,17 +213,19 @@ async def test_c03_invalid_argument_is_for_good() -> None:
         assert await made.one(server.grpc_target) == Failed(1, Failure.REFUSED, "INVALID_ARGUMENT: no")
 
 
-async def test_c07_a_port_nobody_listens_on() -> None:
+@both
+async def test_c07_a_port_nobody_listens_on(kind: str) -> None:
     """A refused connection is direct evidence: the destination is unreachable."""
-    async with client() as made:
+    async with client(kind) as made:
         for _ in range(2):  # also while grpc waits before it connects again
             failed = await made.failure(f"127.0.0.1:{free_port()}")
             assert failed.failure is Failure.UNREACHABLE, failed
 
 
-async def test_c07_a_name_nobody_has() -> None:
+@both
+async def test_c07_a_name_nobody_has(kind: str) -> None:
     """A host name that does not resolve is unreachable too."""
-    async with client() as made:
+    async with client(kind) as made:
         failed = await made.failure("no-such-host.invalid:4317")
         assert failed.failure is Failure.UNREACHABLE, failed
 
@@ -267,22 +239,25 @@ async def test_c07_a_server_that_is_killed_in_a_call() -> None:
     assert failed.failure in (Failure.RETRYABLE, Failure.UNREACHABLE), failed
 
 
-async def test_c07_a_server_that_speaks_something_else() -> None:
-    """A port on which somebody speaks HTTP/1 is no destination, and no refusal of the spans."""
-    async with client() as made, edge() as server:
-        failed = await made.failure(f"127.0.0.1:{server.http_port}", after=3.0)
+@both
+async def test_c07_a_server_that_speaks_something_else(kind: str) -> None:
+    """A port on which somebody speaks another protocol is no destination, and no refusal of the spans."""
+    async with client(kind) as made, edge() as server:
+        failed = await made.failure(made.elsewhere(server), after=3.0)
     assert failed.failure is not Failure.REFUSED, failed
 
 
-async def test_no_answer_within_the_timeout() -> None:
+@both
+async def test_no_answer_within_the_timeout(kind: str) -> None:
     """A destination that takes the request and says nothing gives no answer, in the attempt's time."""
-    async with client() as made, edge(None) as server:
-        failed = await made.failure(server.grpc_target, after=0.2)
+    async with client(kind) as made, edge(None) as server:
+        failed = await made.failure(made.at(server), after=0.2)
         assert failed.failure is Failure.NO_ANSWER
         await server.script.wait_for(1)
 
 
-async def test_nobody_accepts_the_connection() -> None:
+@both
+async def test_nobody_accepts_the_connection(kind: str) -> None:
     """A host that swallows packets gives no answer: whether it is there is not known."""
     with closing(socket.socket()) as full:
         full.bind(("127.0.0.1", 0))
@@ -292,7 +267,7 @@ async def test_nobody_accepts_the_connection() -> None:
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(target)
-        async with client() as made:
+        async with client(kind) as made:
             failed = await made.failure(f"127.0.0.1:{target[1]}", after=0.3)
         for filler in fillers:
             filler.close()
@@ -306,10 +281,11 @@ async def test_reasons_are_bounded() -> None:
     assert len(failed.reason) < 1100
 
 
-async def test_secrets_stay_out_of_reasons() -> None:
+@both
+async def test_secrets_stay_out_of_reasons(kind: str) -> None:
     """The headers sent along, which hold tokens, are in no reason."""
-    async with client(headers=(("authorization", "Bearer hunter2"),)) as made, edge(Invalid("no")) as server:
-        failures = [await made.failure(server.grpc_target), await made.failure(f"127.0.0.1:{free_port()}")]
+    async with client(kind, headers=(("authorization", "Bearer hunter2"),)) as made, edge(Invalid("no")) as server:
+        failures = [await made.failure(made.at(server)), await made.failure(f"127.0.0.1:{free_port()}")]
     assert "hunter2" not in repr(failures)
 
 
@@ -329,48 +305,52 @@ async def test_a_server_that_is_back_is_found_soon() -> None:
                     await asyncio.sleep(0.1)
 
 
-async def test_many_at_once() -> None:
+@both
+async def test_many_at_once(kind: str) -> None:
     """Each of many attempts in flight is reported once, under its own number."""
-    async with client() as made, edge() as server:
-        wanted = {made.send(server.grpc_target) for _ in range(200)}
+    async with client(kind) as made, edge() as server:
+        wanted = {made.send(made.at(server)) for _ in range(200)}
         await until(lambda: len(made.events) == 200)
         assert {event.attempt for event in made.events} == wanted
 
 
-async def test_cancel_reports_nothing() -> None:
+@both
+async def test_cancel_reports_nothing(kind: str) -> None:
     """A cancelled attempt is never reported, at whatever moment it was cancelled; cancelling twice does no harm."""
-    async with client() as made, edge(None) as server:
-        early = made.send(server.grpc_target)
+    async with client(kind) as made, edge(None) as server:
+        early = made.send(made.at(server))
         made.client.cancel(Cancel(early))
-        late = made.send(server.grpc_target)
+        late = made.send(made.at(server))
         await server.script.wait_for(1)
         made.client.cancel(Cancel(late))
         made.client.cancel(Cancel(late))
         server.script.answer_all(Accepted())
         server.script.outcomes = [Accepted()]
-        assert await made.one(server.grpc_target) == Delivered(3)
+        assert await made.one(made.at(server)) == Delivered(3)
         assert not made.events
 
 
-async def test_retain_lets_what_is_in_flight_end() -> None:
+@both
+async def test_retain_lets_what_is_in_flight_end(kind: str) -> None:
     """A destination that is dropped still answers what it was sent; a later send finds it again."""
-    async with client() as made, edge(None) as server, edge() as kept:
-        await made.one(kept.grpc_target)
-        attempt = made.send(server.grpc_target)
+    async with client(kind) as made, edge(None) as server, edge() as kept:
+        await made.one(made.at(kept))
+        attempt = made.send(made.at(server))
         await server.script.wait_for(1)
-        made.client.retain([kept.grpc_target])
+        made.client.retain([made.at(kept)])
         server.script.answer_all(Accepted())
         assert (await made.next()) == Delivered(attempt)
-        assert list(made.client._channels) == [kept.grpc_target]
-        await until(lambda: not made.client._closing)
+        assert made.targets() == [made.at(kept)]
+        await until(lambda: not made.closing())
         server.script.outcomes = [Accepted()]
-        assert isinstance(await made.one(server.grpc_target), Delivered)
+        assert isinstance(await made.one(made.at(server)), Delivered)
 
 
-async def test_retain_reports_what_is_never_answered() -> None:
+@both
+async def test_retain_reports_what_is_never_answered(kind: str) -> None:
     """What a dropped destination never answers is reported when its time is over: the core never waits for ever."""
-    async with client() as made, edge(None) as server:
-        attempt = made.send(server.grpc_target, after=0.5)
+    async with client(kind) as made, edge(None) as server:
+        attempt = made.send(made.at(server), after=0.5)
         await server.script.wait_for(1)
         made.client.retain([])
         failed = await made.next()
@@ -378,17 +358,22 @@ async def test_retain_reports_what_is_never_answered() -> None:
         assert (failed.attempt, failed.failure) == (attempt, Failure.NO_ANSWER)
 
 
-async def test_close_leaves_nothing() -> None:
+@both
+async def test_close_leaves_nothing(kind: str) -> None:
     """Closing gives everything up: nothing is reported, no task and no connection is left, dropped destinations included."""
     before = asyncio.all_tasks()
     async with edge(None) as server, edge(None) as other:
-        async with client() as made:
-            made.send(server.grpc_target)
-            made.send(other.grpc_target)
+        async with client(kind) as made:
+            made.send(made.at(server))
+            made.send(made.at(other))
             await server.script.wait_for(1)
             await other.script.wait_for(1)
-            made.client.retain([server.grpc_target])
-        await until(lambda: server.intake.waiting == other.intake.waiting == 0)
+            made.client.retain([made.at(server)])
+        if kind == "http":  # where a client that is gone looks like one that only sends no more
+            server.script.answer_all(Accepted())
+            other.script.answer_all(Accepted())
+        await until(lambda: _waiting(server) == _waiting(other) == 0)
         assert not made.events
-        assert not made.client._closing
+        assert not made.closing()
     assert not [task for task in asyncio.all_tasks() - before if "client.py" in repr(task)]
+    await until(lambda: not server.http._connections)

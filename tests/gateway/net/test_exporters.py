@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.settings import DebugExporter, FileExporter, OtlpClient, OtlpExporter
+from gateway.config.settings import DebugExporter, Endpoint, FileExporter, OtlpClient, OtlpExporter
 from gateway.core import Cancel, Delivered, Failed, Failure, Send
 from gateway.net.exporters import Exporters
+from tests.support.edge import edge
 from tests.support.ports import free_endpoints
 from tests.support.spans import request, span
 
@@ -72,3 +73,16 @@ async def test_nothing_is_reported_after_cancel(tmp_path: Path) -> None:
     assert await reports.next() == Delivered(2)
     await exporters.close()
     assert reports.events.empty()
+
+
+async def test_an_http_exporter_posts_to_its_own_endpoint() -> None:
+    """An otlp_http exporter speaks OTLP/HTTP to the endpoint and path that it names."""
+    reports = Reports()
+    async with edge() as server:
+        client = OtlpClient(Endpoint("127.0.0.1", server.http_port), insecure=True, http_path="/v1/traces")
+        exporters = Exporters((OtlpExporter("otlp_http", client),), reports)
+        sent = request(span("A", 1))
+        exporters.send(Send(1, "otlp_http", sent, 1, 5.0))
+        assert await reports.next() == Delivered(1)
+        assert (server.script.received[0].request, len(server.http._connections)) == (sent, 1)
+        await exporters.close()

@@ -1,9 +1,8 @@
-"""gateway.net.grpc_server: its start and its port. What it answers is in tests/conformance/test_otlp_grpc.py."""
+"""gateway.net.grpc_server, and beside it the other front: start and port. What they answer is in tests/conformance/."""
 
 from __future__ import annotations
 
 import socket
-from dataclasses import replace
 
 import grpc
 import pytest
@@ -12,14 +11,19 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from gateway.config.settings import Endpoint, GrpcListener
 from gateway.core import Accepted
 from gateway.errors import StartupError
-from gateway.net.grpc_server import TRACE_SERVICE, GrpcServer
+from gateway.net.grpc_front import TRACE_SERVICE, GrpcFront
 from gateway.net.intake import Intake
-from tests.support.edge import LOOPBACK, Script, channel, edge, export, refusal
+from gateway.net.servers import grpc_front
+from tests.support import edge as support
+from tests.support.edge import Script, channel, edge, export, over_both_fronts, refusal
+
+__all__ = ["over_both_fronts"]
+pytestmark = pytest.mark.usefixtures("over_both_fronts")
 
 
-def server(port: int = 0, *, reuse_port: bool = False) -> GrpcServer:
-    listener = replace(GrpcListener(LOOPBACK), endpoint=Endpoint("127.0.0.1", port))
-    return GrpcServer(listener, Intake(Script([Accepted()]).feed), reuse_port=reuse_port)
+def server(port: int = 0, *, host: str = "127.0.0.1", reuse_port: bool = False) -> GrpcFront:
+    listener = GrpcListener(Endpoint(host, port), front=support.FRONT)
+    return grpc_front(listener, Intake(Script([Accepted()]).feed), reuse_port=reuse_port)
 
 
 async def test_a_port_in_use_is_one_line() -> None:
@@ -85,3 +89,20 @@ async def test_binary_metadata_is_none_of_our_business() -> None:
         odd = (("x-bin", b"\xff\x00"), ("x-twice", "1"), ("x-twice", "2"), ("x-tailgate-view", ""))
         assert (await export(opened, metadata=odd))[0] == b""
         assert made.script.received[0].peer_view is None
+
+
+async def test_a_host_that_is_none() -> None:
+    """A host that cannot be resolved is one line that names it."""
+    with pytest.raises(StartupError) as caught:
+        await server(host="nowhere.invalid").start()
+    assert str(caught.value).startswith("cannot listen on nowhere.invalid:0 (OTLP/gRPC)")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "localhost"])
+async def test_names_and_everywhere(host: str) -> None:
+    """A server listens everywhere, or where a name leads."""
+    made = server(host=host)
+    async with channel(f"127.0.0.1:{await made.start()}") as opened:
+        assert (await export(opened))[0] == b""
+    await made.stop(0)

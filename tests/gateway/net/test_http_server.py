@@ -86,7 +86,7 @@ async def test_a_drain_ends_with_its_grace(piece: bytes) -> None:
             answer = await read_answer(reader)
             assert answer.status != 400  # cut off by us: never an answer that makes an agent drop
             await read_answer(reader)
-        assert made.intake.waiting == 0
+        assert made.http.waiting == 0
         writer.close()
 
 

@@ -454,6 +454,7 @@ async def test_members_shows_the_view(real: Real, server: RedisServer) -> None:
     assert rows[0] == {
         "id": "a",
         "endpoint": "host-a:4317",
+        "http": "",
         "ring_name": "host-a:4317",
         "state": "active",
         "weight": 1,
@@ -521,3 +522,19 @@ def test_view_of_another_ring_is_not_taken(parameters: RingParameters) -> None:
     members = ["a", f"h:1\th:1\tjoining\t1\t{view.members[0].start}"]
     with pytest.raises(LeaseStoreError, match="ring"):
         parse_reply(["held", "1", view.digest, 0, "10000", "1", str(parameters), "", members])
+
+
+async def test_an_http_address_is_carried(store: Store) -> None:
+    """Members say where they take OTLP/HTTP, beside others that take none; a newer replica on an endpoint still wins."""
+    one, other = Caller(store, "a1", http="host-a1:4318"), Caller(store, "b2")
+    await one.beat()
+    await other.beat()
+    await one.beat()
+    assert one.view is not None
+    assert {member.id: member.http for member in one.view.members} == {"a1": "host-a1:4318", "b2": ""}
+    newer = Caller(store, "c3", "host-a1:4317", http="host-a1:5318")
+    await newer.beat()
+    await other.beat()
+    assert other.view is not None
+    assert {member.id: member.http for member in other.view.members} == {"b2": "", "c3": "host-a1:5318"}
+    assert (await one.beat()).standing is Standing.SUPERSEDED

@@ -15,8 +15,10 @@ from gateway.config.settings import Endpoint, GrpcListener, HttpListener, Receiv
 from gateway.core import Accepted
 from gateway.errors import StartupError
 from gateway.membership import VIEW_HEADER, ViewStamp
+from gateway.net.grpc_server import GrpcServer
 from gateway.net.intake import Intake
-from gateway.net.servers import Servers
+from gateway.net.native_server import NativeServer
+from gateway.net.servers import Servers, grpc_front
 from tests.support.edge import Script, channel, export, http_raw, post
 
 
@@ -60,6 +62,13 @@ async def test_all_receivers_at_once() -> None:
         await http_raw(http_1.port, post())
 
 
+async def test_each_listener_has_the_front_it_names() -> None:
+    """Which library carries gRPC is said listener by listener."""
+    intake = Intake(Script([Accepted()]).feed)
+    assert isinstance(grpc_front(GrpcListener(free()), intake), GrpcServer)
+    assert isinstance(grpc_front(GrpcListener(free(), front="native"), intake), NativeServer)
+
+
 async def test_stopping_ends_with_its_grace() -> None:
     """Requests that are never answered, on either protocol, do not hold up the end beyond the grace."""
     script = Script([None])
@@ -92,8 +101,10 @@ import asyncio, sys
 from gateway.config.settings import Endpoint, GrpcListener, HttpListener, Receiver, Telemetry
 from gateway.errors import StartupError
 from gateway.net import log, process
+from gateway.net.grpc_server import GrpcServer
 from gateway.net.intake import Intake
-from gateway.net.servers import Servers
+from gateway.net.native_server import NativeServer
+from gateway.net.servers import Servers, grpc_front
 
 async def main(stop):
     taken = Endpoint("127.0.0.1", int(sys.argv[1]))

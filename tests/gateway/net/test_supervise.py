@@ -13,9 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from gateway import limits
-from gateway.net.supervise import Backoff, Child, Keeper, Supervisor, exit_status
+from gateway.net.supervise import Backoff, Child, Keeper, Supervisor, exit_status, spawn, tell, watch_without_threads
 
 PATIENCE = 20.0  # how long a condition may take to come true before the test is failed
 
@@ -68,6 +69,16 @@ STUBBORN = """
         file.write("started\\n")
     while True:
         signal.pause()
+"""
+
+# A child that freezes itself whenever it runs; it has no say in how SIGTERM is answered before it wakes.
+FREEZES = """
+    import os, signal, sys
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    with open(sys.argv[1], "a") as file:
+        file.write("started\\n")
+    while True:
+        os.kill(os.getpid(), signal.SIGSTOP)
 """
 
 
@@ -219,6 +230,82 @@ async def test_a_forced_stop_lets_parents_end_their_own_children_first(tmp_path:
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         assert await stopped == 128 + signal.SIGKILL
+
+
+async def told_after_its_end(status: int) -> int:
+    """What is known of a child that was told to end when it had ended already, and nobody had looked yet."""
+    watch_without_threads()
+    process = await spawn(python("ends", f"raise SystemExit({status})"))
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  (the loop must not see it first)
+    tell(process, signal.SIGTERM)
+    return await process.wait()
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs to see a death without collecting its status")
+def test_a_signal_that_comes_too_late_changes_no_status() -> None:
+    """A child that ended by itself just before it was told to end keeps the status it ended with."""
+    assert asyncio.run(told_after_its_end(7)) == 7
+
+
+@pytest.mark.integration
+async def test_patience_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that has not ended when its grace is over is killed without being asked for, and a log line names it."""
+    monkeypatch.setattr(limits, "FORCED_STOP", 0.01)
+    log = tmp_path / "log"
+    with capture_logs() as said:
+        async with Supervisor() as supervisor:
+            keeper = supervisor.start(python("stubborn", STUBBORN, log, grace=0.2))
+            await until(lambda: lines(log))
+            pid = keeper.pid
+            supervisor.stop()
+            assert await supervisor.stopped() == 128 + signal.SIGKILL
+    told = {"event": "child_did_not_end", "log_level": "error", "child": "stubborn", "pid": pid, "waited_seconds": 0.2}
+    assert said == [told]
+
+
+@pytest.mark.integration
+async def test_a_frozen_child_cannot_hold_up_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that is frozen again and again, and so never gets to its drain, is killed when its grace is over."""
+    monkeypatch.setattr(limits, "FORCED_STOP", 0.01)
+    log = tmp_path / "log"
+    with capture_logs() as said:
+        async with Supervisor() as supervisor:
+            keeper = supervisor.start(python("frozen", FREEZES, log, grace=0.2))
+            await until(lambda: lines(log))
+            pid = keeper.pid
+            assert pid is not None
+            await until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+            supervisor.stop()
+            assert await supervisor.stopped() == 128 + signal.SIGKILL
+    assert [(line["event"], line["child"]) for line in said] == [("child_did_not_end", "frozen")]
+
+
+@pytest.mark.integration
+async def test_a_child_that_was_frozen_gets_to_drain(tmp_path: Path) -> None:
+    """A child that somebody froze with SIGSTOP is woken when it is asked to end, and ends in its own way."""
+    log = tmp_path / "log"
+    async with Supervisor() as supervisor:
+        keeper = supervisor.start(polite("one", log))
+        await until(lambda: lines(log))
+        assert keeper.pid is not None
+        os.kill(keeper.pid, signal.SIGSTOP)
+        supervisor.stop()
+        assert await supervisor.stopped() == 0
+    assert lines(log) == ["one started", "one ended"]
+
+
+@pytest.mark.integration
+async def test_a_parent_whose_grace_is_over_is_asked_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `kill_after` a child whose grace is over is asked again first, as in a forced stop, so that it can end its own."""
+    monkeypatch.setattr(limits, "FORCED_STOP", 0.01)
+    log = tmp_path / "log"
+    async with Supervisor(kill_after=0.2) as supervisor:
+        supervisor.start(python("parent", STUBBORN, log, grace=0.2))
+        await until(lambda: lines(log))
+        supervisor.stop()
+        assert await supervisor.stopped() == 128 + signal.SIGKILL
+    assert lines(log) == ["started", "asked", "asked"]
 
 
 @pytest.mark.integration

@@ -32,7 +32,7 @@ from gateway.config.settings import (
     Telemetry,
 )
 from gateway.errors import StartupError
-from gateway.net import embedded_redis, up
+from gateway.net import embedded_redis, ports, up
 from gateway.net.supervise import Child
 
 PATIENCE = 30.0
@@ -63,7 +63,20 @@ async def until(condition: Callable[[], object]) -> None:
 
 def test_every_address_is_probed_first() -> None:
     """Before anything starts, every address of both tiers is known: receivers, health and metrics."""
-    assert [endpoint.port for endpoint in PLAN.endpoints()] == [4317, 4318, 13133, 8888, 14317, 14318, 13134]
+    endpoints = [endpoint.port for claim in PLAN.claims() for endpoint in claim.endpoints]
+    assert endpoints == [4317, 4318, 13133, 8888, 14317, 14318, 13134]
+
+
+def test_tiers_on_each_others_ports_are_named() -> None:
+    """Both tiers are on one machine: two listeners on one port are named with their tiers."""
+    here = HealthCheck(Endpoint("127.0.0.1", 14318))
+    with pytest.raises(StartupError) as caught:
+        ports.probe(dataclasses.replace(PLAN, loadbalancer=dataclasses.replace(BALANCER, health=here)).claims())
+    assert str(caught.value) == (
+        "worker 1 of the sampler's receivers.otlp.protocols.grpc (port 14317 + 1) and the load balancer's "
+        "extensions.health_check would both listen on port 14318: give the load balancer's extensions.health_check port 14319 "
+        "or a higher one or start fewer workers"
+    )
 
 
 async def test_tiers_are_the_commands_anyone_can_type() -> None:
@@ -76,6 +89,8 @@ async def test_tiers_are_the_commands_anyone_can_type() -> None:
         chosen = parser().parse_args(child.command[4:])
         assert (chosen.tier, chosen.config, chosen.workers) == (child.name, [file], workers)
         assert child.environment == {"TAILGATE_REDIS_URL": URL}
+        assert child.grace > limits.DRAIN_TIMEOUT
+    assert sampler.grace > balancer.grace, "it has workers to wait for"
 
 
 def test_it_says_what_listens_where(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -22,23 +23,29 @@ from gateway.config.settings import (
     Endpoint,
     GrpcListener,
     HealthCheck,
+    LoadBalancerConfig,
+    OtlpClient,
     Receiver,
+    RedisCluster,
+    RedisMembership,
     SamplerConfig,
+    StaticResolver,
     TailSampling,
     Telemetry,
 )
 from gateway.errors import StartupError
 from gateway.net import embedded_redis, ports, workers
-from gateway.net.supervise import Supervisor
+from gateway.net.supervise import Child, Supervisor
 from gateway.net.workers import Families, Workers, merge, own
+from tests.support.ports import free_ports
 
 PATIENCE = 20.0
 free = embedded_redis.free_endpoint
 
 
-def settings(*, health: Endpoint | None = None, metrics: Endpoint | None = None, path: str = "/") -> SamplerConfig:
-    receiver = Receiver("otlp", GrpcListener(Endpoint("127.0.0.1", 0)), None)
-    checked = HealthCheck(health, path) if health else None
+def settings(*, health: Endpoint | None = None, metrics: Endpoint | None = None) -> SamplerConfig:
+    receiver = Receiver("otlp", GrpcListener(Endpoint("127.0.0.1", free_ports(1)[0])), None)
+    checked = HealthCheck(health) if health else None
     return SamplerConfig((receiver,), TailSampling(()), (), Telemetry(metrics=metrics), health=checked)
 
 
@@ -70,6 +77,25 @@ def test_workers_get_the_parents_command_line() -> None:
     chosen = parser().parse_args(words[4:])
     assert (chosen.tier, chosen.config) == ("sampler", ["a.yaml", "b.yaml"])
     assert (chosen.workers, chosen.worker, chosen.admin_socket) == (3, 1, "/tmp/1.sock")
+
+
+@pytest.mark.parametrize(
+    ("resolver", "expected"),
+    [(StaticResolver(()), limits.DRAIN_TIMEOUT), (StaticResolver((), drain_delay=60.0), 60.0 + limits.DRAIN_RESERVE)],
+)
+def test_a_balancer_gets_the_time_of_its_drain(resolver: StaticResolver, expected: float) -> None:
+    """A balancer has the time of its drain, however long its delay, and a moment to close."""
+    config = LoadBalancerConfig((), OtlpClient(), resolver, Telemetry())
+    assert workers.grace(config) == expected + limits.DRAIN_RESERVE
+
+
+def test_a_sampler_gets_the_time_of_its_drain() -> None:
+    """A sampler has its drain_timeout and a moment to close; a parent of several has a moment more to end them."""
+    alone = settings()
+    membership = RedisMembership(RedisCluster("redis://r"), Endpoint("127.0.0.1", 1), drain_timeout=100.0)
+    assert workers.grace(alone) == limits.DRAIN_TIMEOUT + limits.DRAIN_RESERVE
+    assert workers.grace(replace(alone, membership=membership)) == 100.0 + limits.DRAIN_RESERVE
+    assert workers.grace(alone, 2) == workers.grace(alone) + limits.FORCED_STOP
 
 
 def test_each_series_gets_the_label_worker() -> None:
@@ -124,8 +150,17 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
         yield serve
 
 
+def sockets(tmp_path: Path, count: int) -> list[Path]:
+    return [tmp_path / f"{index}.sock" for index in range(count)]
+
+
 def parent(tmp_path: Path, count: int) -> Workers:
-    return Workers(Supervisor(), [tmp_path / f"{index}.sock" for index in range(count)])
+    """A parent whose workers have all been ready before."""
+    return Workers(Supervisor(), sockets(tmp_path, count))
+
+
+def sleeper(ready: Callable[[], Awaitable[bool]]) -> Child:
+    return Child("sleeper", (sys.executable, "-I", "-S", "-c", "import signal; signal.pause()"), ready=ready)
 
 
 async def fetch(url: str) -> tuple[int, str]:
@@ -133,30 +168,68 @@ async def fetch(url: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
-async def test_ready_only_when_all_workers_are(tmp_path: Path, serve: Serve) -> None:
-    """The parent is ready only if every worker is; it names those that are not, silent ones among them."""
+@pytest.mark.integration
+async def test_not_ready_before_every_worker_was(tmp_path: Path, serve: Serve) -> None:
+    """While workers start for the first time the parent is ready only when all are, and names those that are not."""
     health = free()
     await serve(0, True)
     await serve(1, False)
-    async with parent(tmp_path, 3) as aggregate:
-        await aggregate.listen(settings(health=health))
+    async with Supervisor() as supervisor, Workers(supervisor, sockets(tmp_path, 3)) as aggregate:
+        supervisor.start(sleeper(aggregate.asking(1)))
+        await aggregate.pages.serve(HealthCheck(health), None)
         status, body = await fetch(f"http://{health}/ready")
         assert (status, body) == (503, '{"status": "Server not available", "reason": "workers not ready: 1, 2"}')
         assert (await fetch(f"http://{health}/"))[0] == 503
         assert await aggregate.asking(0)()
         assert not await aggregate.asking(2)()
+        supervisor.stop()
+        await supervisor.stopped()
+
+
+async def test_ready_while_any_worker_is(tmp_path: Path, serve: Serve) -> None:
+    """Once all have been ready, one ready worker is enough; the answer names the others. With none the parent is not."""
+    health = free()
+    await serve(0, True)
+    await serve(1, False)
+    async with parent(tmp_path, 3) as aggregate:
+        await aggregate.pages.serve(HealthCheck(health), None)
+        status, body = await fetch(f"http://{health}/ready")
+        assert (status, body) == (200, '{"status": "Server available", "reason": "workers not ready: 1, 2"}')
+    async with Workers(Supervisor(), sockets(tmp_path, 3)[1:]) as aggregate:
+        await aggregate.pages.serve(HealthCheck(health), None)
+        status, body = await fetch(f"http://{health}/ready")
+        assert (status, body) == (503, '{"status": "Server not available", "reason": "workers not ready: 0, 1"}')
+
+
+async def test_the_path_of_the_health_check_is_the_configured_one(tmp_path: Path, serve: Serve) -> None:
+    """With everyone ready there is nothing to say; the path is the one configured, and /ready beside it."""
+    health = free()
+    await serve(0, True)
     async with parent(tmp_path, 1) as aggregate:
-        await aggregate.listen(settings(health=health, path="/healthz"))
+        await aggregate.pages.serve(HealthCheck(health, "/healthz"), None)
         assert await fetch(f"http://{health}/healthz") == (200, '{"status": "Server available"}')
         assert (await fetch(f"http://{health}/ready"))[0] == 200
         assert (await fetch(f"http://{health}/"))[0] == 404
+
+
+async def test_a_frozen_worker_does_not_hold_up_readiness(
+    tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that takes the question and never answers counts as not ready; the others' answer is not kept waiting."""
+    monkeypatch.setattr(limits, "WORKER_READY_MAX", 0.2)
+    await serve(0, True)
+    with ports.socket.socket(ports.socket.AF_UNIX) as frozen:
+        frozen.bind(str(tmp_path / "1.sock"))
+        frozen.listen()
+        async with parent(tmp_path, 2) as aggregate:
+            assert await aggregate.ready() == (True, "workers not ready: 1")
 
 
 async def test_alive_while_workers_are_not(tmp_path: Path) -> None:
     """Liveness is the parent's own: it answers 200 while workers are being started again."""
     health = free()
     async with parent(tmp_path, 1) as aggregate:
-        await aggregate.listen(settings(health=health))
+        await aggregate.pages.serve(HealthCheck(health), None)
         assert (await fetch(f"http://{health}/live"))[0] == 200
 
 
@@ -165,7 +238,7 @@ async def test_one_metrics_page_for_all(tmp_path: Path, serve: Serve) -> None:
     metrics = free()
     await serve(0, True)
     async with parent(tmp_path, 2) as aggregate:
-        await aggregate.listen(settings(metrics=metrics))
+        await aggregate.pages.serve(None, metrics)
         status, page = await fetch(f"http://{metrics}/metrics")
     assert status == 200
     assert samples(page)["tailgate_spans_received_total", (("worker", "0"),)] == 0
@@ -177,7 +250,7 @@ async def test_health_and_metrics_on_one_address(tmp_path: Path, serve: Serve) -
     both = free()
     await serve(0, True)
     async with parent(tmp_path, 1) as aggregate:
-        await aggregate.listen(settings(health=both, metrics=both))
+        await aggregate.pages.serve(HealthCheck(both), both)
         assert (await fetch(f"http://{both}/ready"))[0] == 200
         assert (await fetch(f"http://{both}/metrics"))[0] == 200
 
@@ -186,9 +259,9 @@ async def test_an_admin_port_in_use_is_named(tmp_path: Path) -> None:
     """A health address that somebody has taken since it was probed is an error naming it."""
     health = free()
     async with parent(tmp_path, 1) as one, parent(tmp_path, 1) as other:
-        await one.listen(settings(health=health))
+        await one.pages.serve(HealthCheck(health), None)
         with pytest.raises(StartupError, match=f"cannot listen on {health}"):
-            await other.listen(settings(health=health))
+            await other.pages.serve(HealthCheck(health), None)
 
 
 STAND_IN = """

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
 
-from gateway.otlp.facts import Facts
-from sampler.policy import Decision, Needs, Policy, Verdict, combine, decide, needs_of
+from gateway.kernel.names import STATUS_IN
+from gateway.otlp.facts import Facts, Interval
+from sampler.policy import MARKS_MAX, BadPolicyError, Decision, Policy, Test, Verdict, combine, decide, marks_of
 from sampler.policy.always_sample import AlwaysSample
 from sampler.policy.latency import Latency
 
@@ -39,8 +41,11 @@ class Scripted:
     asked: list[str]
 
     @property
-    def needs(self) -> Needs:
-        return Needs()
+    def intervals(self) -> tuple[Interval, ...]:
+        return ()
+
+    def test(self, marks: Sequence[Interval]) -> Test:
+        return STATUS_IN, 0, 0
 
     def vote(self, facts: Facts, trace_id: bytes) -> Verdict:
         self.asked.append(self.name)
@@ -55,9 +60,16 @@ def test_policies_are_asked_in_order_up_to_the_first_drop() -> None:
     assert asked == ["a", "b"]
 
 
-def test_needs_are_the_union_of_what_policies_need() -> None:
-    """The buffer folds a fact when at least one policy needs it."""
+def test_marks_are_the_intervals_that_policies_ask_about() -> None:
+    """Each interval that some policy asks about has one mark, however many ask; without an upper bound there is none."""
     plain: list[Policy] = [AlwaysSample("a"), Latency("b", 5)]
-    assert needs_of(plain) == Needs()
-    assert needs_of([*plain, Latency("c", 5, 10)]) == Needs(prefixes=True)
-    assert needs_of([]) == Needs()
+    assert marks_of(plain) == marks_of([]) == ()
+    assert marks_of([Latency("c", 7, 9), *plain, Latency("d", 5, 10), Latency("e", 7, 9)]) == ((7, 9), (5, 10))
+
+
+def test_a_trace_has_so_many_marks() -> None:
+    """More different intervals than a trace has marks for are refused."""
+    policies: list[Policy] = [Latency(str(ms), ms, 1000) for ms in range(MARKS_MAX)]
+    assert len(marks_of(policies)) == MARKS_MAX
+    with pytest.raises(BadPolicyError, match="65 latency policies"):
+        marks_of([*policies, Latency("one more", 2000, 3000)])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.kernel.names import HASH_UPTO
 from gateway.otlp.facts import Facts
 from sampler.policy import BadPolicyError, Verdict
 from sampler.policy.probabilistic import DEFAULT_SALT, fnv1a, probabilistic, threshold_of
@@ -66,3 +67,10 @@ def test_not_a_number_is_refused() -> None:
     """A percentage of NaN cannot be a policy."""
     with pytest.raises(BadPolicyError):
         threshold_of(float("nan"))
+
+
+def test_the_kernel_is_given_the_salted_hash_and_the_threshold() -> None:
+    """What the kernel compares is the hash that goes on from the salt, with the largest hash that is kept."""
+    policy = probabilistic("p", 10, "salt")
+    assert policy.test(()) == (HASH_UPTO, fnv1a(b"salt"), threshold_of(10))
+    assert policy.intervals == ()

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.kernel.names import STATUS_IN
 from gateway.otlp.facts import Facts
 from sampler.policy import BadPolicyError, Verdict
 from sampler.policy.status_code import StatusCode, mask_of
 
 
 def facts(*codes: int) -> Facts:
-    made = Facts()
-    for code in codes:
-        made.statuses |= 1 << code
-    return made
+    return Facts(statuses=sum(1 << code for code in codes))
 
 
 @pytest.mark.parametrize(
@@ -38,3 +36,10 @@ def test_no_code_or_an_unknown_one_is_refused(codes: tuple[str, ...]) -> None:
     """A list that is empty or names a code OTLP does not have cannot be a policy."""
     with pytest.raises(BadPolicyError):
         mask_of(codes)
+
+
+def test_the_kernel_is_given_the_mask() -> None:
+    """What the kernel looks for is any status code of the mask."""
+    policy = StatusCode("s", mask_of(("ERROR", "UNSET")))
+    assert policy.test(()) == (STATUS_IN, 0b101, 0)
+    assert policy.intervals == ()

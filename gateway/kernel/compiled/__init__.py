@@ -1,0 +1,1 @@
+"""The kernel as compiled for production; empty where nothing was compiled."""
