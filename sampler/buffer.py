@@ -22,11 +22,13 @@ _LAST_BUCKET = 2**62
 
 
 class Found(NamedTuple):
-    """What a request holds: valid spans, rejected ones, and what was wrong with the first of those."""
+    """What a request holds: valid spans, rejected ones, what was wrong with the first of those, and the bytes of its envelopes,
+    a resource counted for each scope in it: so often it is repeated when a trace with a span in every scope is kept."""
 
     spans: int
     rejected: int
     reason: str
+    envelope_bytes: int
 
 
 class Decided(NamedTuple):
@@ -73,7 +75,8 @@ class Buffer:
     def read(self, request: bytes) -> Found:
         """Look through a request that may be added next. Raises MalformedRequestError."""
         self._spans.read(request)
-        return Found(*self._spans.found())
+        envelope_bytes = sum([len(resource) + len(scope) for resource, scope in self._spans.scopes()])
+        return Found(*self._spans.found(), envelope_bytes)
 
     def cost_of(self, request_bytes: int, spans: int) -> int:
         """About what a request of so many spans will take, before it is known how many traces are in it."""

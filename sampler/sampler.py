@@ -187,7 +187,11 @@ class Sampler:
         except MalformedRequestError as error:
             self._tally.add(metrics.REQUESTS_REJECTED, 1, "malformed")
             return Invalid(str(error))
-        if refusal := self._make_room(len(request), found.spans, now, actions):
+        if found.envelope_bytes > len(request) + limits.ENVELOPES_REPEATED_MAX:
+            self._tally.add(metrics.REQUESTS_REJECTED, 1, "too_large")
+            return Invalid(f"its resources would take {found.envelope_bytes} bytes, repeated for each scope")
+        size = max(len(request), found.envelope_bytes)
+        if refusal := self._make_room(size, found.spans, now, actions):
             return refusal
         added = self._buffer.add(request, now, self._decisions.recall)
         self._count_received(found, added)

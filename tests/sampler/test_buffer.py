@@ -60,8 +60,10 @@ def test_spans_are_gathered_by_trace() -> None:
 def test_what_was_read_is_told() -> None:
     """A request's valid and rejected spans are counted before any of it is stored."""
     buffer = made()
-    found = buffer.read(request(span("A", 1), span("A", 0), span(b"short", 3)))
-    assert found == (1, 2, "span id is zero")
+    body = request(span("A", 1), span("A", 0), span(b"short", 3))
+    found = buffer.read(body)
+    (scope,) = split(body).scopes
+    assert found == (1, 2, "span id is zero", len(scope.envelope.resource) + len(scope.envelope.scope))
     assert len(buffer) == buffer.held == 0
 
 

@@ -10,7 +10,7 @@ from gateway.core import Accepted, Failed, Failure, Invalid, Overloaded, ReadVie
 from gateway.membership import ViewStamp
 from sampler.policy import BadPolicyError
 from tests.support.samplers import KEEP_ERRORS, KEEP_NONE, Driven, drive, make_sampler, otlp
-from tests.support.spans import ERROR, padded, request, span, spans_of
+from tests.support.spans import ERROR, export_request, padded, request, resource_spans, span, spans_of
 
 
 def exported(world: Driven) -> list[int]:
@@ -170,6 +170,21 @@ def test_a_request_larger_than_the_whole_budget_is_refused_for_good() -> None:
     """A request that could never fit is not asked for again."""
     world = drive(budget=10_000)
     assert isinstance(world.receive(request(*padded([span("A", 1)], 20_000))), Invalid)
+    assert world.tally.get(metrics.REQUESTS_REJECTED, "too_large") == 1
+
+
+def test_a_resource_repeated_too_often_is_refused_for_good() -> None:
+    """A request that is small only as long as its resource is not repeated for each of its scopes is refused before anything
+    is stored: kept, it would be a hundred times as large."""
+    block = resource_spans([span("A", 1)], service="s" * 1_000_000)
+    scope = block.scope_spans[0]
+    for number in range(2, 80):
+        block.scope_spans.add().CopyFrom(scope)
+        block.scope_spans[-1].scope.name = str(number)
+        block.scope_spans[-1].spans[0].CopyFrom(span("A", number))
+    world = drive(budget=1 << 30)
+    outcome = world.receive(export_request(block))
+    assert isinstance(outcome, Invalid) and "repeated for each scope" in outcome.message
     assert world.tally.get(metrics.REQUESTS_REJECTED, "too_large") == 1
 
 
