@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+
 import grpc
 import pytest
 
@@ -26,3 +28,17 @@ def test_a_sink_counts_the_spans_it_acknowledges(form: str) -> None:
             sent = [next(requests)[0] for _ in range(2)]
             assert [channel.unary_unary(load.METHOD)(request, timeout=10.0) for request in sent] == [b"", b""]
         assert child.ask() == {"calls": 2, "spans": 64, "bytes": sum(map(len, sent))}
+
+
+@pytest.mark.integration
+def test_the_sink_takes_http_on_the_same_port() -> None:
+    """A request by OTLP/HTTP counts as one by OTLP/gRPC does, several on one connection."""
+    request, _ = next(workload.stream(workload.templates(32, distinct_spans=64)))
+    with running(module("sink"), talks=True) as child:
+        connection = http.client.HTTPConnection("127.0.0.1", child.read()["port"], timeout=10)
+        for _ in range(2):
+            connection.request("POST", "/v1/traces", request, {"Content-Type": "application/x-protobuf"})
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b"")
+        connection.close()
+        assert child.ask() == {"calls": 2, "spans": 64, "bytes": 2 * len(request)}
