@@ -34,6 +34,9 @@ MESSAGE_CHARS_MAX = 1024  # error texts towards clients and in logs
 FIELD_NESTING_MAX = (
     96  # groups within groups in an unknown field; official parsers stop at 100, the messages around included
 )
+VALUE_NESTING_MAX = (
+    30  # lists within lists in an OTLP/JSON value: with three messages a level, parsers' 100 are not reached
+)
 ENVELOPES_REPEATED_MAX = 64 * MIB  # bytes a request may grow by when resources and scopes are repeated for each owner
 
 # ---------------------------------------------------------------- the load balancer
@@ -78,6 +81,15 @@ OUTBOX_SHARE = 0.5  # of the budget: with so much kept and undelivered, evicting
 BUFFER_SHARE = 0.75  # of the cgroup's or host's memory when memory_limiter names no budget
 DECIDE_AT_ONCE = 2000  # traces decided before the event loop gets its turn: 40 µs each when kept
 POLICIES_MAX = 1000
+MARKS_MAX = 1024  # different questions about single spans; every 64 of them are 8 bytes more for each trace
+MEMO_MAX = 4096  # answers that each question about single spans remembers; low-cardinality attributes have fewer values
+MEMO_BYTES_MAX = (
+    16 * MIB
+)  # of a process's all together; an answer costs a microsecond, so forgetting them all is no loss
+OTTL_CHARS_MAX = 8192  # of one condition: some hundred comparisons, read at every start
+OTTL_NESTING_MAX = 32  # brackets within brackets: each level is a few calls deep, and Python has 1000
+DECISION_RECORDS_BYTES = 32 * MIB  # what `tailgate explain` can tell of: some 600,000 decisions of ten policies
+LATE_COUNTED_MAX = 10_000  # decided traces whose late spans are counted one by one
 
 # ---------------------------------------------------------------- exporting
 EXPORT_TIMEOUT = 5.0
@@ -120,6 +132,9 @@ ARENA_SEGMENT_BYTES = 256 * KIB  # what the buffer takes and gives back at once;
 FREED_BYTES_KEPT = 64 * MIB  # freed memory that is not given back at once; see gateway.net.process.keep_freed_memory
 
 # ---------------------------------------------------------------- seen from outside
+EXPLAIN_TIMEOUT = 1.0  # for one node's answer about a trace
+EXPLAIN_TIME_MAX = 4.0  # for all that are asked because the owner does not know it
+EXPLAIN_PARALLEL_MAX = 32  # questions of one node at once, for all who ask it
 NOTES_PER_EVENT = 5  # log lines of one event per NOTE_WINDOW; the rest is counted
 NOTE_WINDOW = 10.0
 
