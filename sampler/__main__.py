@@ -6,9 +6,11 @@ import sys
 
 from gateway.config import Document
 from gateway.config.settings import SamplerConfig
+from gateway.errors import Mistake
 from gateway.net import log, process
-from gateway.net.tier import Worker
-from sampler.config import parse
+from gateway.net.tier import Replaying, Worker
+from sampler.config import parse, remarks
+from sampler.replay import Comparison, Replay
 from sampler.service import serve
 
 
@@ -21,10 +23,18 @@ class SamplerTier:
         """Judge the document; raises ConfigError."""
         return parse(document)
 
+    def remarks(self, document: Document) -> list[Mistake]:
+        """What in the document is allowed and probably not meant; raises ConfigError."""
+        return remarks(document)
+
     def run(self, config: SamplerConfig, worker: Worker) -> int:
         """Serve until asked to end; the exit status. Raises StartupError."""
         log.configure(config.telemetry, self.name)
         return process.run(lambda stop: serve(config, worker, stop))
+
+    def replay(self, config: SamplerConfig, budget: int, other: tuple[SamplerConfig, int] | None = None) -> Replaying:
+        """Recorded requests under this configuration; see gateway.net.tier.Replays."""
+        return Replay(config, budget) if other is None else Comparison((config, budget), other)
 
 
 TIER = SamplerTier()

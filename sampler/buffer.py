@@ -1,24 +1,55 @@
 """Undecided traces: what is waiting, when each is due, what all of it costs, and who of them is kept.
 
 How they are stored is the kernel's (gateway.kernel.traces): bytes in an arena, a few dozen bytes of state a trace. Here time
-becomes buckets, and policies become the kernel's program. Nothing here evicts or refuses by itself.
+becomes buckets, and settings become the kernel's programs. Nothing here evicts or refuses by itself.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway import kernel, limits
-from gateway.kernel.names import Added, Kept
-from sampler.policy import Policy, marks_of
+from gateway.config.settings import TailSampling
+from gateway.kernel.journal import Journal
+from gateway.kernel.names import DUE, SHUTDOWN, Added, Kept
+from sampler.policy import Built
+from sampler.randomness import randomness_of_request
 
 BUCKET = 0.05  # seconds; traces due within one bucket are decided together, at its end
 assert 2 * BUCKET <= limits.DECISION_SLACK, "half of the slack is left for the shell's timer"
 
 SPAN_BYTES = 28  # a span id and, at worst, the head of a fragment of its own
 _LAST_BUCKET = 2**62
+
+Remember = Callable[[bytes, bool, int], None]
+"""Is told of every decision: (trace id, whether it is kept, a note: see Note)."""
+
+
+class Note(NamedTuple):
+    """What is remembered of a decision beside keep or drop: the index of the deciding policy (-1: none), and when, roughly."""
+
+    policy: int
+    decided_at: float
+
+    @staticmethod
+    def stamp(now: float) -> int:
+        """The note of now and no policy; the kernel adds the policy."""
+        return (int(now * _NOTE_TICKS) & _NOTE_TIME) << _NOTE_POLICY_BITS
+
+    @classmethod
+    def read(cls, note: int, now: float) -> Note:
+        """A note read at `now`; times are told apart within five days."""
+        ago = (int(now * _NOTE_TICKS) - (note >> _NOTE_POLICY_BITS)) & _NOTE_TIME
+        return cls((note & _NOTE_POLICY) - 1, now - ago / _NOTE_TICKS)
+
+
+_NOTE_TICKS = 10  # a second
+_NOTE_POLICY_BITS = 10
+_NOTE_POLICY = (1 << _NOTE_POLICY_BITS) - 1
+_NOTE_TIME = (1 << 32 - _NOTE_POLICY_BITS) - 1
+assert limits.POLICIES_MAX < _NOTE_POLICY
 
 
 class Found(NamedTuple):
@@ -31,32 +62,49 @@ class Found(NamedTuple):
     envelope_bytes: int
 
 
+class Waiting(NamedTuple):
+    """An undecided trace: its spans and bytes so far, and when it is due."""
+
+    spans: int
+    bytes: int
+    due_at: float
+
+
 class Decided(NamedTuple):
-    """Traces that were decided and are not in the buffer any more. `kept_by` counts them by the index of their policy."""
+    """Traces that were decided and are not in the buffer any more."""
 
     traces: int
     spans_dropped: int
     kept: list[Kept]
-    kept_by: list[int]
 
 
 class Buffer:
-    """All undecided traces of a sampler, and the policies in force.
+    """All undecided traces of a sampler, and the policies in force. Every decision is written into `journal`.
 
-    The caller keeps `held` under `bytes_max` and the number of traces under `traces_max`. `seed` makes hashes unforeseeable.
+    The caller keeps `held` under `bytes_max` and the number of traces under the settings'. `seed` makes hashes unforeseeable.
     """
 
     def __init__(
-        self, decision_wait: float, policies: Sequence[Policy], *, bytes_max: int, traces_max: int, seed: int = 0
+        self, settings: TailSampling, built: Built, journal: Journal, *, bytes_max: int, seed: int = 0
     ) -> None:
-        marks = marks_of(policies)
-        self._wait = decision_wait
-        self._policies = len(policies)
-        self._program = kernel.chosen.Program([policy.test(marks) for policy in policies])
-        self._spans = kernel.chosen.Spans(facts=True)
-        self._traces = kernel.chosen.Traces(
-            self._spans, bytes_max=bytes_max, traces_max=traces_max, intervals=list(marks), seed=seed
+        chosen = kernel.chosen
+        self._wait = settings.decision_wait
+        self._wait_after_root = settings.decision_wait_after_root_received
+        self._program = chosen.Program([policy.node for policy in built.policies], built.rules, journal)
+        self._spans = chosen.Spans(facts=True)
+        self._matcher = chosen.Matcher(built.plan) if built.plan.probes else None
+        self._settles = bool(built.rules.ingest or settings.maximum_trace_size_bytes)
+        self._traces = chosen.Traces(
+            self._spans,
+            bytes_max=bytes_max,
+            traces_max=settings.num_traces,
+            plan=built.plan,
+            matcher=self._matcher,
+            trace_bytes_max=settings.maximum_trace_size_bytes,
+            eager=bool(built.rules.ingest),
+            seed=seed,
         )
+        self._traces.join(self._program)
 
     def __len__(self) -> int:
         """How many traces."""
@@ -71,6 +119,20 @@ class Buffer:
     def spans(self) -> int:
         """How many spans they have."""
         return self._traces.held[0]
+
+    @property
+    def votes(self) -> list[list[int]]:
+        """By policy: on how many traces it voted what, in the order of the votes (gateway.kernel.names)."""
+        return self._program.counts()
+
+    def dropped_by(self, policy: int) -> int:
+        """How many traces this policy has dropped so far."""
+        return self._program.dropped(policy)
+
+    def look(self, trace_id: bytes) -> Waiting | None:
+        """An undecided trace; None if there is none with this id."""
+        found = self._traces.look(trace_id)
+        return found and Waiting(found[0], found[1], found[2] * BUCKET)
 
     def read(self, request: bytes) -> Found:
         """Look through a request that may be added next. Raises MalformedRequestError."""
@@ -88,28 +150,42 @@ class Buffer:
         Spans of unknown traces are asked about: `past(trace_id)` is True for a kept one, False for one decided against (its
         spans are counted and forgotten), None for a new one. A span id the trace has already is left out and counted.
         """
-        return self._traces.add(request, _bucket_after(now + self._wait), past)
+        if self._matcher is not None:
+            self._matcher.read(request, self._spans)
+        early = _bucket_after(now + self._wait_after_root) if self._wait_after_root else 0
+        return self._traces.add(request, _bucket_after(now + self._wait), past, early)
 
-    def decide_due(self, now: float, most: int, remember: Callable[[bytes, bool], None]) -> Decided:
-        """Decide at most `most` of the traces whose time has come, earliest bucket first. None is early.
+    def settle(self, now: float, remember: Remember) -> Decided | None:
+        """Decide what the request just added has settled: traces too large, and with span-ingest those that need not wait."""
+        return Decided(*self._traces.settle(self._program, remember, now, Note.stamp(now))) if self._settles else None
 
-        `remember(trace_id, keep)` is told of every one.
-        """
-        return self._decide(_LAST_BUCKET if now == math.inf else _bucket_before(now), most, remember)
+    def decide_due(self, due_at: float, now: float, most: int, remember: Remember, cause: int = DUE) -> Decided:
+        """Decide at most `most` of the traces whose time has come at `due_at`, earliest bucket first. None is early."""
+        return self._decide(_LAST_BUCKET if due_at == math.inf else _bucket_before(due_at), now, most, remember, cause)
 
-    def decide_oldest(self, remember: Callable[[bytes, bool], None]) -> Decided:
+    def decide_oldest(self, now: float, remember: Remember, cause: int) -> Decided:
         """Decide the trace that is due first; among those of one bucket, the one that came first."""
-        return self._decide(_LAST_BUCKET, 1, remember)
+        return self._decide(_LAST_BUCKET, now, 1, remember, cause)
+
+    def drop(self, most: int, remember: Remember, now: float) -> Decided:
+        """Decide against at most `most` traces, asking nobody."""
+        stamp = Note.stamp(now)
+        return Decided(
+            *self._traces.decide(self._program, _LAST_BUCKET, most, remember, now, SHUTDOWN, stamp, drop=True)
+        )
 
     def next_deadline(self) -> float | None:
         """When `decide_due` has something; None if the buffer is empty."""
         bucket = self._traces.first_bucket()
         return None if bucket is None else bucket * BUCKET
 
-    def _decide(self, bucket_max: int, most: int, remember: Callable[[bytes, bool], None]) -> Decided:
-        kept_by = [0] * self._policies
-        traces, dropped, kept = self._traces.decide(self._program, bucket_max, most, remember, kept_by)
-        return Decided(traces, dropped, kept, kept_by)
+    def _decide(self, bucket_max: int, now: float, most: int, remember: Remember, cause: int) -> Decided:
+        stamp = Note.stamp(now)
+        return Decided(
+            *self._traces.decide(
+                self._program, bucket_max, most, remember, now, cause, stamp, randomness=randomness_of_request
+            )
+        )
 
 
 def _bucket_after(at: float) -> int:

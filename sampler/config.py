@@ -5,17 +5,29 @@ Owns the rules of this tier. The keys of each component are gateway.config's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from gateway import limits
 from gateway.config import Document, settings
 from gateway.config.balancing import LoadBalancing
 from gateway.config.block import Block
+from gateway.config.document import text_of
 from gateway.config.exporters import DebugExporter, FileExporter
 from gateway.config.extensions import RedisMembership
 from gateway.config.otlp import OtlpExporter, OtlpHttpExporter
 from gateway.config.processors import Batch, MemoryLimiter
 from gateway.config.reading import Reading, Reference, health, needs, read, receivers
 from gateway.config.receivers import OtlpReceiver
-from gateway.config.tail_sampling import TailSampling
+from gateway.config.settings import PolicySettings
+from gateway.config.tail_sampling import TailSampling, right_policies
+from gateway.config.tree import Path, Scalar, dotted, find, value_mark
+from gateway.config.within import place
+from gateway.errors import Mistake
+from sampler.lint import lint
+from sampler.policy import BadPolicyError
+from sampler.policy.build import build
+from sampler.policy.restrictions import subs
 
 
 def parse(document: Document) -> settings.SamplerConfig:
@@ -25,6 +37,7 @@ def parse(document: Document) -> settings.SamplerConfig:
     _processors(reading)
     _exporters(reading)
     membership = _membership(reading)
+    _policies(reading)
     reading.close()
     assert reading.telemetry is not None, "anything missing was a mistake"
     ((_, tail_sampling),) = reading.blocks("processors", TailSampling)
@@ -40,6 +53,87 @@ def parse(document: Document) -> settings.SamplerConfig:
         health=health(reading),
         membership=membership.settings() if membership else None,
     )
+
+
+def remarks(document: Document) -> list[Mistake]:
+    """What is allowed in a sampler's file and probably not meant: its message begins with `warning: ` or `note: `.
+
+    Raises ConfigError as `parse` does.
+    """
+    tail_sampling = parse(document).tail_sampling
+    reading = read(document)
+    (name,) = (reference.id for reference in reading.references("processors") if reference.is_a(TailSampling))
+    base = reading.components["processors"][name].path
+    found = lint(tail_sampling)
+    marked = ((value_mark(document.root, (*base, *remark.path)), remark) for remark in found)
+    return [Mistake(*mark, f"{remark.kind}: {remark.message}") for mark, remark in marked]
+
+
+# ---------------------------------------------------------------- policies that only their own module can judge
+
+
+def _policies(reading: Reading) -> None:
+    """Every policy can be built; all that cannot are noted, in every tail_sampling that is defined."""
+    for component in list(reading.components["processors"].values()):
+        if component.model is not TailSampling:
+            continue
+        block = component.block.settings() if isinstance(component.block, TailSampling) else None
+        right = right_policies(reading.document.root, component.path)
+        given = _given(reading, component.path) if block is None else block
+        found = [(index, error) for index, policy in right for error in _bad_leaves(given, policy)]
+        for index, error in found:
+            _note(reading, (*component.path, "policies", index, *error.path), error)
+        if block is not None and not found:
+            _whole(reading, component.path, block)
+
+
+def _given(reading: Reading, path: Path) -> settings.TailSampling:
+    """What a tail_sampling with mistakes says of what its policies mean."""
+    node = find(reading.document.root, (*path, "semantics"))
+    strict = isinstance(node, Scalar) and text_of(node) == "strict"
+    return settings.TailSampling((), semantics="strict" if strict else "parity")
+
+
+def _bad_leaves(given: settings.TailSampling, policy: PolicySettings) -> Iterator[BadPolicyError]:
+    """What is wrong with a policy, or with each of those inside it, by itself. A bound that means something only under other
+    semantics has been judged already."""
+    inside = subs(policy)
+    for path, sub in inside:
+        for error in _bad_leaves(given, sub):
+            error.path = (*path, *error.path)
+            yield error
+    if not inside:
+        try:
+            build(settings.TailSampling((policy,), semantics=given.semantics))
+        except BadPolicyError as error:
+            yield error
+
+
+def _whole(reading: Reading, path: Path, block: settings.TailSampling) -> None:
+    """The policies one by one with all options, and if each is right, all of them together."""
+    alone = [replace(block, policies=(policy,)) for policy in block.policies]
+    bad = False
+    for index, one in enumerate(alone):
+        try:
+            build(one)
+        except BadPolicyError as error:
+            bad = True
+            _note(reading, (*path, "policies", index, *error.path), error)
+    if not bad:
+        try:
+            build(block)
+        except BadPolicyError as error:
+            _note(reading, (*path, "policies"), error)
+
+
+def _note(reading: Reading, path: Path, error: BadPolicyError) -> None:
+    """A mistake at its place within a value, unless the language has found one there already."""
+    node = find(reading.document.root, path)
+    mark = (
+        place(node, error.line, error.column) if isinstance(node, Scalar) else value_mark(reading.document.root, path)
+    )
+    if not any((found.file, found.line, found.column) == mark for found in reading.mistakes):
+        reading.mistakes.append(Mistake(*mark, str(error), dotted(path)))
 
 
 def _processors(reading: Reading) -> None:

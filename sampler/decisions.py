@@ -17,11 +17,12 @@ EXPORTED_TRACE_BYTES = (
 class _Entry:
     """One kept trace's span ids and when they may be forgotten."""
 
-    __slots__ = ("expire_at", "seen")
+    __slots__ = ("expire_at", "seen", "threshold")
 
-    def __init__(self, expire_at: float, seen: Seen) -> None:
+    def __init__(self, expire_at: float, seen: Seen, threshold: int | None) -> None:
         self.expire_at = expire_at
         self.seen = seen
+        self.threshold = threshold
 
 
 class Exported:
@@ -39,14 +40,20 @@ class Exported:
         )  # in the order in which they were remembered or looked at last
         self.bytes = 0
 
-    def remember(self, trace_id: bytes, seen: Seen, now: float) -> None:
-        """Remember these ids, in place of what is known of the trace. The set, if it is one, is ours from now on."""
+    def remember(self, trace_id: bytes, seen: Seen, now: float, threshold: int | None = None) -> None:
+        """Remember these ids, in place of what is known of the trace, and the threshold that it was kept at. The set, if it is
+        one, is ours from now on."""
         self._forget(trace_id)
-        entry = _Entry(now + self._window, seen)
+        entry = _Entry(now + self._window, seen, threshold)
         self._entries[trace_id] = entry
         self._queue.append((entry.expire_at, trace_id))
         self.bytes += EXPORTED_TRACE_BYTES + size_of(seen)
         self._trim(now)
+
+    def threshold(self, trace_id: bytes) -> int | None:
+        """The threshold that a trace was kept at; None if none is known."""
+        entry = self._entries.get(trace_id)
+        return None if entry is None else entry.threshold
 
     def add(self, trace_id: bytes, span_id: bytes, now: float) -> bool:
         """Take in one late span; False if it came out already, within the window."""

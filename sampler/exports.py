@@ -155,6 +155,7 @@ class Exports:
 
     def _give_up(self, destination: _Destination, attempt: Attempt[bytes], reason: str, message: str) -> list[Action]:
         self._parts -= len(attempt.parts)
+        self._tally.add(metrics.EXPORT_GIVEN_UP, attempt.spans, destination.name)
         fields: dict[str, object] = {"reason": reason, "exporter": destination.name, "message": message}
         return [self._count_lost(attempt.spans, reason, [part.owner for part in attempt.parts], fields)]
 
@@ -168,6 +169,8 @@ class Exports:
         """The time is over: everything still held is lost; nobody waits for what is in flight."""
         cancels: list[Action] = [Cancel(number) for number in self._flying]
         held = [(destination.name, destination.outbox.empty()) for destination in self._destinations]
+        for name, parts in held:
+            self._tally.add(metrics.EXPORT_GIVEN_UP, sum([part.spans for part in parts]), name)
         spans = sum([part.spans for _, parts in held for part in parts])
         owners = [part.owner for _, parts in held for part in parts]
         self._flying.clear()
@@ -195,3 +198,5 @@ class Exports:
             self._tally.set(metrics.OUTBOX_BYTES, outbox.bytes, destination.name)
             self._tally.set(metrics.OUTBOX_SPANS, outbox.spans, destination.name)
             self._tally.set(metrics.OUTBOX_IN_FLIGHT, outbox.in_flight, destination.name)
+            self._tally.set(metrics.OUTBOX_REQUESTS, outbox.requests, destination.name)
+            self._tally.set(metrics.OUTBOX_REQUESTS_MAX, destination.requests_max, destination.name)

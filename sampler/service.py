@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import replace
+from functools import partial
 
-from gateway import kernel, limits, metrics
+from gateway import collector_metrics, kernel, limits, metrics
 from gateway.config.settings import TRACES_PATH, Endpoint, FileExporter, Receiver, RedisMembership, SamplerConfig
 from gateway.core import (
     Action,
@@ -28,12 +29,15 @@ from gateway.metrics import Tally
 from gateway.net import log, process
 from gateway.net.admin import Admin, show_view
 from gateway.net.driver import Driver
+from gateway.net.explain import Explainer, Own
 from gateway.net.exporters import Exporters
 from gateway.net.intake import Intake
 from gateway.net.membership import Membership, claim
 from gateway.net.servers import Servers
 from gateway.net.tier import Worker
 from sampler.sampler import Sampler
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Service:
@@ -58,11 +62,13 @@ class Service:
             duplicate_window=limits.DUPLICATE_WINDOW if membership is None else membership.duplicate_window,
             seed=secrets.randbits(64),
         )
-        self._driver = Driver(self._core, self._perform)
+        self._driver = Driver(self._core, self._perform, partial(self._tally.observe, metrics.TICK_SECONDS))
         self._exporters = Exporters(config.exporters, self._report)
         self._intake = Intake(self._driver.feed)
-        self._servers = Servers(config.receivers, self._intake, stamp=self._stamp)
-        self._admin = Admin(self._tally, self._ready, self._publish)
+        self._servers = Servers(config.receivers, self._intake, self._tally, stamp=self._stamp)
+        self._admin = Admin(
+            self._tally, self._ready, self._publish, aliases=collector_metrics.sampler(), explain=Explainer(self._own())
+        )
         self._membership: Membership | None = None
         self._view: View | None = None
         self._draining = False
@@ -99,7 +105,7 @@ class Service:
             self._log.error("stepping_down", reason=reason)
             stop.set()
 
-        wanted = claim(settings, http_address(self._config))
+        wanted = claim(settings, http_address(self._config), admin_address(self._config))
         self._membership = Membership(settings.redis, wanted, self._change_view, step_down, self._tally)
         await self._membership.start()
         await self._membership.set_state(State.ACTIVE)
@@ -157,6 +163,15 @@ class Service:
 
     # ------------------------------------------------------------ what the outside sees
 
+    def _own(self) -> Own:
+        membership = self._config.membership
+        listeners = [at.endpoint for each in self._config.receivers for at in (each.grpc, each.http) if at]
+        endpoint = str(membership.advertise) if membership else ""
+        return Own(endpoint or str(listeners[0]), endpoint, self._look, lambda: self._view)
+
+    def _look(self, trace_id: bytes) -> dict[str, object]:
+        return self._core.explain(trace_id, self._driver.now())
+
     def _change_view(self, view: View) -> None:
         self._view = view
         self._driver.feed(ViewChanged(view))
@@ -197,6 +212,21 @@ def http_address(config: SamplerConfig) -> str:
         takes = http.request_bytes_max >= limits.FORWARD_REQUEST_BYTES_MAX and http.traces_path == TRACES_PATH
         if takes and http.endpoint.host in hosts and http.endpoint.port:
             return str(Endpoint(host, http.endpoint.port))
+    return ""
+
+
+def admin_address(config: SamplerConfig) -> str:
+    """Where other nodes can ask about traces: the advertised host, at the port of health_check or metrics; "" if nowhere.
+
+    The page must listen on every interface, on the advertised host, or, where that is the machine itself, on loopback.
+    """
+    if config.membership is None:
+        return ""
+    host = config.membership.advertise.host
+    hosts = {"0.0.0.0", "::", "", host, *(LOOPBACK if host in LOOPBACK else ())}
+    for endpoint in (config.health and config.health.endpoint, config.telemetry.metrics):
+        if endpoint and endpoint.host in hosts and endpoint.port:
+            return str(Endpoint(host, endpoint.port))
     return ""
 
 

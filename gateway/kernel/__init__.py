@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from gateway.kernel.decisions import Decisions
+    from gateway.kernel.match import Matcher
     from gateway.kernel.parts import Parts
+    from gateway.kernel.program import Program
     from gateway.kernel.scan import Spans
-    from gateway.kernel.traces import Program, Traces
+    from gateway.kernel.traces import Traces
 
 FORMS = ("pure", "compiled", "checked")
-MODULES = ("scan", "parts", "traces", "decisions")
+MODULES = ("scan", "parts", "match", "traces", "program", "decisions")
 
 
 class Kernel(NamedTuple):
@@ -35,6 +37,7 @@ class Kernel(NamedTuple):
     Spans: type[Spans]
     Parts: type[Parts]
     slot_of: Callable[[bytes, int], int]
+    Matcher: type[Matcher]
     Traces: type[Traces]
     Program: type[Program]
     Decisions: type[Decisions]
@@ -46,8 +49,17 @@ class NotBuiltError(ImportError):
 
 def load(form: str) -> Kernel:
     """One form, whichever the process has chosen. Raises NotBuiltError unless all of it is there and up to date."""
-    scan, parts, traces, decisions = [_module(form, name) for name in MODULES]
-    return Kernel(form, scan.Spans, parts.Parts, parts.slot_of, traces.Traces, traces.Program, decisions.Decisions)
+    scan, parts, match, traces, program, decisions = [_module(form, name) for name in MODULES]
+    return Kernel(
+        form,
+        scan.Spans,
+        parts.Parts,
+        parts.slot_of,
+        match.Matcher,
+        traces.Traces,
+        program.Program,
+        decisions.Decisions,
+    )
 
 
 def _module(form: str, name: str) -> Any:

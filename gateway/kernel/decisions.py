@@ -1,4 +1,4 @@
-"""What was decided of past traces: keep or drop, in 16 bytes a trace, the least recently asked for forgotten first.
+"""What was decided of past traces: keep or drop and a note, in 20 bytes a trace, the least recently asked for forgotten first.
 
 A trace is known by a 64-bit hash of its id: among a million remembered ones a new trace is taken for one of them once in 10^13.
 Recency is kept as a second chance: a trace that was asked for since it joined the queue goes back to its beginning when it
@@ -39,6 +39,7 @@ class Decisions:
     _seed: cython.ulonglong
     _queue: cython.longlong[::1]  # see above, twice
     _places: cython.ulonglong[::1]  # hashes, the lowest bit set when asked for; 0 where one was withdrawn
+    _notes: cython.uint[::1]  # by place
     _index: cython.uint[::1]  # open addressing: place + 1, 0 for none; twice as long as there are places
 
     def __init__(self, kept_max: int, dropped_max: int, seed: int = 0) -> None:
@@ -62,10 +63,10 @@ class Decisions:
     @property
     def bytes(self) -> int:
         """What the memory takes."""
-        return 8 * len(self._places) + 4 * len(self._index)
+        return 12 * len(self._places) + 4 * len(self._index)
 
-    def remember(self, trace_id: bytes, keep: bool) -> None:
-        """Remember the decision, in place of any earlier one on this trace."""
+    def remember(self, trace_id: bytes, keep: bool, note: cython.uint = 0) -> None:
+        """Remember the decision, in place of any earlier one on this trace. What the note (32 bits) means is the caller's."""
         key: cython.ulonglong = self._key(trace_id)
         kind: cython.int = _NUMBERS if keep else 0
         at: cython.Py_ssize_t = self._find(key)
@@ -75,10 +76,11 @@ class Decisions:
             place -= 1
             if self._kind_of(place) == kind:
                 self._places[place] |= _TOUCHED
+                self._notes[place] = note
                 return
             self._forget(at, place)
         self._make_place(kind)
-        self._append(key, kind)
+        self._append(key, kind, note)
 
     def recall(self, trace_id: bytes) -> bool | None:
         """Whether the trace was kept; None if there is no memory of it. Asking keeps the memory fresh."""
@@ -88,6 +90,11 @@ class Decisions:
             return None
         self._places[place - 1] |= _TOUCHED
         return self._kind_of(place - 1) != 0
+
+    def note(self, trace_id: bytes) -> int:
+        """The note on a trace; 0 if there is no memory of it."""
+        place: cython.Py_ssize_t = self._index[self._find(self._key(trace_id))]
+        return self._notes[place - 1] if place else 0
 
     @cython.cfunc
     @cython.overflowcheck(False)
@@ -133,7 +140,7 @@ class Decisions:
         return at
 
     @cython.cfunc
-    def _append(self, value: cython.ulonglong, kind: cython.int) -> cython.void:
+    def _append(self, value: cython.ulonglong, kind: cython.int, note: cython.uint) -> cython.void:
         """To the end of the queue, where a place is free: a hash, its lowest bit set when it was asked for."""
         queue: cython.longlong[::1] = self._queue
         place: cython.Py_ssize_t = queue[kind + _OLDEST] + queue[kind + _USED]
@@ -141,6 +148,7 @@ class Decisions:
             place -= queue[kind + _SIZE]
         place += queue[kind + _BASE]
         self._places[place] = value
+        self._notes[place] = note
         self._index[self._find(value & _KEY)] = place + 1
         queue[kind + _USED] += 1
         queue[kind + _COUNT] += 1
@@ -170,6 +178,7 @@ class Decisions:
         """A free place in the queue, forgetting the oldest that nobody asked for."""
         queue: cython.longlong[::1] = self._queue
         value: cython.ulonglong
+        note: cython.uint
         place: cython.Py_ssize_t
         if queue[kind + _USED] < queue[kind + _SIZE]:
             return
@@ -180,28 +189,33 @@ class Decisions:
         while queue[kind + _USED] == queue[kind + _SIZE]:
             place = queue[kind + _BASE] + queue[kind + _OLDEST]
             value = self._places[place]
+            note = self._notes[place]
             if value:
                 self._forget(self._find(value & _KEY), place)
             queue[kind + _OLDEST] = queue[kind + _OLDEST] + 1 if queue[kind + _OLDEST] + 1 < queue[kind + _SIZE] else 0
             queue[kind + _USED] -= 1
             if value & _TOUCHED:
-                self._append(value & _KEY, kind)
+                self._append(value & _KEY, kind, note)
 
     @cython.cfunc
     def _resize(self, dropped: cython.Py_ssize_t, kept: cython.Py_ssize_t) -> cython.void:
         """Move everything into queues of so many places, oldest first."""
         places: cython.ulonglong[::1] = self._places if self._queue[_SIZE] else array("Q")
+        notes: cython.uint[::1] = self._notes if self._queue[_SIZE] else array("I")
+        at: cython.Py_ssize_t
         before: cython.longlong[::1] = array("q", self._queue)
         kind: cython.int
         i: cython.Py_ssize_t
         value: cython.ulonglong
         self._places = array("Q", bytes(8 * (dropped + kept)))
+        self._notes = array("I", bytes(4 * (dropped + kept)))
         self._index = array("I", bytes(8 * (dropped + kept) + 8))
         self._queue[_SIZE], self._queue[_NUMBERS + _SIZE] = dropped, kept
         self._queue[_NUMBERS + _BASE] = dropped
         for kind in (0, 6):
             self._queue[kind + _OLDEST] = self._queue[kind + _USED] = self._queue[kind + _COUNT] = 0
             for i in range(before[kind + _USED]):
-                value = places[before[kind + _BASE] + (before[kind + _OLDEST] + i) % before[kind + _SIZE]]
+                at = before[kind + _BASE] + (before[kind + _OLDEST] + i) % before[kind + _SIZE]
+                value = places[at]
                 if value:
-                    self._append(value, kind)
+                    self._append(value, kind, notes[at])

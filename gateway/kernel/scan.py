@@ -28,6 +28,7 @@ TRACE = cython.declare(cython.int, 3)  # its 16 bytes of trace id
 SPAN = cython.declare(cython.int, 4)  # its 8 bytes of span id
 ENVELOPE = cython.declare(cython.int, 5)
 STATUS = cython.declare(cython.int, 6)
+ROOT = cython.declare(cython.int, 7)  # 1 when it names no parent
 
 # Numbers from gateway.otlp.schema as C integers; the assertions keep them one fact.
 _VARINT = cython.declare(cython.uint, 0)
@@ -42,6 +43,7 @@ _TRACE_ID_TAG = cython.declare(cython.uint, 0x0A)
 _SPAN_ID_TAG = cython.declare(cython.uint, 0x12)
 _START_TIME_TAG = cython.declare(cython.uint, 0x39)
 _END_TIME_TAG = cython.declare(cython.uint, 0x41)
+_PARENT_TAG = cython.declare(cython.uint, 0x22)
 _STATUS_TAG = cython.declare(cython.uint, 0x7A)
 _STATUS_CODE_TAG = cython.declare(cython.uint, 0x18)
 assert (_VARINT, _FIXED64, _LENGTH) == (schema.VARINT, schema.FIXED64, schema.LENGTH)
@@ -49,6 +51,7 @@ assert (_GROUP_START, _GROUP_END, _FIXED32) == (schema.GROUP_START, schema.GROUP
 assert (_SCOPE_SPANS_TAG, _SPANS_TAG) == (schema.SCOPE_SPANS_TAG, schema.SPANS_TAG)
 assert (_TRACE_ID_TAG, _SPAN_ID_TAG) == (schema.TRACE_ID_TAG, schema.SPAN_ID_TAG)
 assert (_START_TIME_TAG, _END_TIME_TAG) == (schema.START_TIME_TAG, schema.END_TIME_TAG)
+assert _PARENT_TAG == schema.PARENT_SPAN_ID_TAG
 assert (_STATUS_TAG, _STATUS_CODE_TAG) == (schema.STATUS_TAG, schema.STATUS_CODE_TAG)
 assert schema.RESOURCE_SPANS_LENGTH_FIELDS == schema.SCOPE_SPANS_LENGTH_FIELDS == {1, 2, 3}
 assert schema.RESOURCE_SPANS_FIELD == 1
@@ -89,6 +92,8 @@ class Spans:
     _start_time: cython.ulonglong
     _end_time: cython.ulonglong
     _status: cython.ulonglong
+    _parent_at: cython.Py_ssize_t  # where the parent's id stands, and how long it is
+    _parent_size: cython.Py_ssize_t
 
     def __init__(self, *, facts: bool) -> None:
         self._facts = facts
@@ -108,12 +113,12 @@ class Spans:
         return self.columns, self.times
 
     def rows(self) -> list[tuple[int, ...]]:
-        """Each span as (start, body, stop, trace at, span at, envelope, status, start time, end time)."""
+        """Each span as (start, body, stop, trace at, span at, envelope, status, start time, end time, root)."""
         i: cython.Py_ssize_t
         rows = []
         for i in range(self.count):
             row = [self._at[i * WIDTH + column] for column in range(7)]
-            rows.append((*row, self._time[2 * i], self._time[2 * i + 1]))
+            rows.append((*row, self._time[2 * i], self._time[2 * i + 1], self._at[i * WIDTH + ROOT]))
         return rows
 
     def read(self, request: bytes) -> int:
@@ -311,6 +316,7 @@ class Spans:
                 data, body + _USUAL_IDS if self._trace == body + 2 and self._span == body + 20 else body, stop
             )
             self._at[row + STATUS] = self._status if self._status <= 2 else -1
+            self._at[row + ROOT] = self._names_no_parent(data)
             self._time[2 * count] = self._start_time
             self._time[2 * count + 1] = self._end_time
         self.count = count + 1
@@ -327,6 +333,7 @@ class Spans:
         costs the span.
         """
         self._start_time = self._end_time = self._status = 0
+        self._parent_at = self._parent_size = 0
         at = self._usual_fields(data, at, end)
         if at < end:
             try:
@@ -334,6 +341,18 @@ class Spans:
             except MalformedRequestError:
                 return 1
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def _names_no_parent(self, data: bytes) -> cython.int:
+        """Whether the span whose facts were read is a root: its parent's id is not there, or nothing but zeros."""
+        i: cython.Py_ssize_t
+        if self._parent_size == 8:
+            return _is_zero_span(data, self._parent_at)
+        for i in range(self._parent_at, self._parent_at + self._parent_size):
+            if data[i]:
+                return 0
+        return 1
 
     @cython.cfunc
     @cython.exceptval(-1)
@@ -369,6 +388,8 @@ class Spans:
                     if size != 2 or data[pos] != _STATUS_CODE_TAG or data[pos + 1] > 0x7F:
                         break
                     self._status = data[pos + 1]
+                elif tag == _PARENT_TAG:
+                    self._parent_at, self._parent_size = pos, size
                 at = pos + size
             elif tag & 7 == _FIXED64:
                 if end - pos < 8:
@@ -397,6 +418,9 @@ class Spans:
             if tag == _STATUS_TAG:
                 at = self._length(data, at, end)
                 self._read_status(data, self._start, at)
+            elif tag == _PARENT_TAG:
+                at = self._length(data, at, end)
+                self._parent_at, self._parent_size = self._start, at - self._start
             elif tag == _START_TIME_TAG and end - at >= 8:
                 self._start_time = _load64(data, at)
                 at += 8

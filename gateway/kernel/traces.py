@@ -1,10 +1,12 @@
 """Undecided traces: their spans in an arena, an index on the trace id, one aggregate of facts each, and the decision by them.
 
 The arena is one range of address space cut into segments; spans are appended to the segment at hand and never move. A trace is
-a row of twelve words and a chain of fragments: spans of one request that stood side by side in one envelope. A segment returns
-when the last trace in it has been taken out, and its memory goes back to the system beyond what is kept for the next one.
+a row of sixteen words, two lines of the processor's cache, and a chain of fragments: spans of one request that stood side by
+side in one envelope. A segment returns when the last trace in it has been taken out, and its memory goes back to the system
+beyond what is kept for the next one.
 
-Nothing here knows a clock (traces wait in numbered buckets), a policy's name, or what becomes of what is taken out.
+Nothing here knows a clock (traces wait in numbered buckets), a policy (gateway.kernel.program votes), or what becomes of what is
+taken out.
 """
 
 from __future__ import annotations
@@ -15,13 +17,17 @@ from array import array
 from collections.abc import Callable
 from hashlib import sha256
 from heapq import heappop, heappush
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cython
 
 from gateway import limits
-from gateway.kernel.names import HASH_UPTO, LONGER_THAN, MARKED, STATUS_IN, Added, Kept
+from gateway.kernel import names
+from gateway.kernel.names import Added, Kept, Plan
 from gateway.otlp import schema
+
+if TYPE_CHECKING:
+    from gateway.kernel.program import Program
 
 if cython.compiled:
     from cython.cimports.libc.string import memcpy
@@ -33,9 +39,10 @@ TRACE = cython.declare(cython.int, 3)
 SPAN = cython.declare(cython.int, 4)
 ENVELOPE = cython.declare(cython.int, 5)
 STATUS = cython.declare(cython.int, 6)
+ROOT = cython.declare(cython.int, 7)
 
 # The words of a row. Instants are unix nanoseconds, durations nanoseconds; a row is a trace's number, counted from 1.
-_ROW = cython.declare(cython.Py_ssize_t, 13)
+_ROW = cython.declare(cython.Py_ssize_t, 16)  # and behind them the further words of marks
 _LOW = cython.declare(cython.int, 0)  # the id's first eight bytes, least significant first
 _HIGH = cython.declare(cython.int, 1)
 _START_MIN = cython.declare(cython.int, 2)
@@ -45,12 +52,23 @@ _MARKS = cython.declare(cython.int, 5)
 _HEAD = cython.declare(cython.int, 6)  # address + 1 of the newest fragment
 _SPANS = cython.declare(cython.int, 7)
 _FRAGMENTS = cython.declare(cython.int, 8)  # how many, and in the upper half in how many segments they lie
-_STATUSES = cython.declare(cython.int, 9)  # bit N: a span has status code N; _HAS_APART: see below
+_STATUSES = cython.declare(cython.int, 9)  # bit N: a span has status code N; flags, see below; the bucket it is due in
 _SEEN = cython.declare(cython.int, 10)  # a Bloom filter of the span ids, 64 bits
 _NEXT = cython.declare(cython.int, 11)  # the row that is due after this one; of a free row, the next free one
 _SEGMENTS = cython.declare(cython.int, 12)  # the first segment with a fragment in the upper half, the last in the lower
+_BYTES = cython.declare(
+    cython.int, 13
+)  # what the trace measures as protobuf, resources and scopes once for each request
+_GROUP = cython.declare(cython.int, 14)  # what the last span stood in: the request's number, and the envelope's in it
+_NEXT_EARLY = cython.declare(cython.int, 15)  # the row that is due after this one among those whose root has come
+LAYOUT = (_LOW, _HIGH, _START_MIN, _END_MAX, _DURATION_MAX, _MARKS, _SPANS, _STATUSES, _BYTES, _ROW)
 _HALF = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 _HAS_APART = cython.declare(cython.ulonglong, 0x100)  # in _STATUSES: some of the spans lie apart
+_HASTENED = cython.declare(cython.ulonglong, 0x200)  # it stands among the early ones too
+_GONE = cython.declare(cython.ulonglong, 0x400)  # it was taken out before its bucket was due, which frees the row
+_BUCKET_SHIFT = cython.declare(cython.int, 16)
+_BUCKET_MASK = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFF)
+_GROUP_SHIFT = cython.declare(cython.int, 24)  # a request of 64 MiB has fewer envelopes than 2^24
 
 # A fragment: address + 1 of the one before (8 bytes), bytes of spans (4), envelope (4), number of spans (4), span ids, spans.
 _FRAGMENT = cython.declare(cython.Py_ssize_t, 20)
@@ -60,13 +78,12 @@ _APART = cython.declare(
 
 _HEADS_MAX = cython.declare(cython.Py_ssize_t, 22)  # two tags and two lengths of at most ten bytes
 _CHUNK = cython.declare(cython.Py_ssize_t, 8192)  # rows whose memory goes back together
-assert _CHUNK * _ROW * 8 % (1 << 16) == 0, "whole pages, which have 64 KiB at most"
+assert _CHUNK * 8 % (1 << 16) == 0, "whole pages, which have 64 KiB at most"
 _ROOM_MIN = cython.declare(cython.Py_ssize_t, 1 << 16)
 _ROOM_KEPT = cython.declare(cython.Py_ssize_t, 1 << 23)  # what a larger trace needed is given back with the next one
 _INDEX_MIN = cython.declare(cython.Py_ssize_t, 1024)
 _MASK = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
 _SPREAD = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)
-_FNV_PRIME = cython.declare(cython.ulonglong, 0x100000001B3)
 _MS = cython.declare(cython.ulonglong, 1_000_000)  # nanoseconds
 _SET_FROM = cython.declare(
     cython.int, 64
@@ -80,73 +97,27 @@ _PAST_THE_END = "the kernel would reach past the end of its memory"
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 
 # What a trace, an id in a set and an envelope cost beside their bytes.
-ROW_BYTES = 13 * 8 + 16  # the row and its share of the index
+ROW_BYTES = 16 * 8 + 16  # the row and its share of the index
 SET_ID_BYTES = 96  # measured 85 to 115
 ENVELOPE_BYTES = 500  # two bytes objects, the pair, its entry in the table
 
-_STATUS_IN = cython.declare(cython.int, 1)
-_LONGER_THAN = cython.declare(cython.int, 2)
-_MARKED = cython.declare(cython.int, 3)
-_HASH_UPTO = cython.declare(cython.int, 4)
-assert (_STATUS_IN, _LONGER_THAN, _MARKED, _HASH_UPTO) == (STATUS_IN, LONGER_THAN, MARKED, HASH_UPTO)
-
-
-@cython.cclass
-class Program:
-    """Policies as tests on a row: a trace is kept when any is true, and the first that is decides.
-
-    Each is (test, a, b): ALWAYS; STATUS_IN (a: mask of status codes); LONGER_THAN (a: ms, exclusive); MARKED (a: number of the
-    mark); HASH_UPTO (a: state of FNV-1a after the salt, b: the largest hash).
-    """
-
-    _size: cython.int
-    _tests: cython.int[::1]
-    _values: cython.ulonglong[::1]
-
-    def __init__(self, tests: list[tuple[int, int, int]]) -> None:
-        self._size = len(tests)
-        self._tests = array("i", [test for test, _, _ in tests] or [0])
-        self._values = array("Q", [value for _, a, b in tests for value in (a, b)] or [0])
-
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    def decider(self, rows: cython.ulonglong[::1], row: cython.Py_ssize_t) -> cython.int:
-        """The first test that is true of the row at this place; -1 if none is. HOT."""
-        i: cython.int
-        test: cython.int
-        a: cython.ulonglong
-        state: cython.ulonglong = 0
-        hashed: cython.ulonglong = 0
-        known: cython.bint = False
-        for i in range(self._size):
-            test = self._tests[i]
-            a = self._values[2 * i]
-            if test == _LONGER_THAN:
-                if rows[row + _DURATION_MAX] // _MS > a:
-                    return i
-            elif test == _STATUS_IN:
-                if rows[row + _STATUSES] & a:
-                    return i
-            elif test == _MARKED:
-                if rows[row + _MARKS] >> a & 1:
-                    return i
-            elif test == _HASH_UPTO:
-                if not known or state != a:  # one salt, one hash
-                    state, known = a, True
-                    hashed = _fnv1a(_fnv1a(a, rows[row + _LOW]), rows[row + _HIGH])
-                if hashed <= self._values[2 * i + 1]:
-                    return i
-            else:
-                return i
-        return -1
+NO_PLAN = Plan()
+_DUE = cython.declare(cython.int, 0)
+_BY_ROOT = cython.declare(cython.int, 1)
+_INGEST = cython.declare(cython.int, 2)
+_TOO_LARGE = cython.declare(cython.int, 5)
+_SHUTDOWN = cython.declare(cython.int, 6)
+assert (_DUE, _BY_ROOT, _INGEST) == (names.DUE, names.ROOT, names.INGEST)
+assert (_TOO_LARGE, _SHUTDOWN) == (names.TOO_LARGE, names.SHUTDOWN)
 
 
 @cython.cclass
 class Traces:
-    """All undecided traces of a process. `spans` is the gateway.kernel.scan.Spans (with facts) that reads its requests.
+    """All undecided traces of a process. `spans` is the gateway.kernel.scan.Spans (with facts) that reads its requests, and
+    `matcher` the gateway.kernel.match.Matcher that looks into its spans, of the same `plan`; None if nothing is asked of them.
 
-    `bytes_max` is the budget that the caller keeps `bytes` under; a little beyond it there is no more room at all. `intervals`
-    are (above, up to) in ms: mark N is set once the duration of the trace so far lay inside interval N.
+    `bytes_max` is the budget that the caller keeps `bytes` under; a little beyond it there is no more room at all. A trace of
+    more than `trace_bytes_max` bytes (0: no bound) has to be settled, and with `eager` every trace that was added to.
     """
 
     count: cython.Py_ssize_t
@@ -158,7 +129,26 @@ class Traces:
     _seed: cython.ulonglong
     _spread: cython.ulonglong  # two odd multipliers that nobody can foresee either: see _slot
     _spread_2: cython.ulonglong
+    # what is asked of spans
+    _matcher: object
+    _span_marks: cython.ulonglong[::1]
+    _span_marks_object: object
+    _words: cython.Py_ssize_t  # of marks
+    _stride: cython.Py_ssize_t  # words of a row
+    _row_bytes: cython.longlong
     _intervals: cython.longlong[::1]
+    _pairs: cython.ulonglong[::1]
+    _has_pairs: cython.bint
+    # traces to be settled before their time
+    _trace_bytes_max: cython.ulonglong
+    _eager: cython.bint
+    _touched: list
+    _gone: cython.Py_ssize_t  # rows that were taken out and whose bucket is still to come
+    _early_first: dict  # by bucket, as _first and _last
+    _early_last: dict
+    _early_buckets: list
+    _requests: cython.ulonglong  # how many there were
+    _resource_of: cython.int[::1]  # by envelope of the request at hand: the first one with the same resource
     # the arena
     _segment: cython.Py_ssize_t  # bytes of a segment, a power of two …
     _shift: cython.int  # … of this exponent: a division costs as much as everything else that finds a segment
@@ -216,17 +206,31 @@ class Traces:
         *,
         bytes_max: int,
         traces_max: int,
-        intervals: list[tuple[int, int]] | None = None,
+        plan: Plan = NO_PLAN,
+        matcher: object = None,
+        trace_bytes_max: int = 0,
+        eager: bool = False,
         seed: int = 0,
     ) -> None:
-        assert len(intervals or ()) <= 64
+        self._words = max(1, -(-plan.marks // 64))
+        self._stride = _ROW + self._words - 1
+        self._row_bytes = ROW_BYTES + 8 * (self._words - 1)
+        self._intervals = array("q", [number for interval in plan.intervals for number in interval])
+        self._pairs = array("Q", [plan.pairs >> 64 * word & (1 << 64) - 1 for word in range(self._words)])
+        self._has_pairs = plan.pairs != 0
+        self._matcher = matcher
+        self._span_marks_object, self._span_marks = None, array("Q")
+        self._trace_bytes_max, self._eager = trace_bytes_max, eager
+        self._touched, self._gone = [], 0
+        self._early_first, self._early_last, self._early_buckets = {}, {}, []
+        self._requests = 0
+        self._resource_of = array("i")
         self._scanned = spans
         self._columns_object = None
         self._seed = seed
         self._spread, self._spread_2 = [
             int.from_bytes(sha256(b"%d %d" % (seed, each)).digest()[:8], "little") | 1 for each in (1, 2)
         ]
-        self._intervals = array("q", [bound for interval in intervals or () for bound in interval])
         segment = segment_bytes(bytes_max)
         self._segment, self._shift = segment, segment.bit_length() - 1
         # beyond the budget: what one request may add before it is trimmed, and the ends of segments that stay empty
@@ -240,9 +244,9 @@ class Traces:
         self._warm_max = max(1, min(limits.FREED_BYTES_KEPT, bytes_max // 4) // self._segment)
         self._apart, self._apart_bytes = {}, 0
         # beyond the bound: the traces of one request, each a span of 30 bytes at least
-        rows = min(traces_max, 2 * bytes_max // ROW_BYTES) + limits.REQUEST_BYTES_MAX // 30
+        rows = min(traces_max, 2 * bytes_max // self._row_bytes) + limits.REQUEST_BYTES_MAX // 30
         chunks: cython.Py_ssize_t = rows // _CHUNK + 2
-        self._rows_memory = _reserve_memory(chunks * _CHUNK * _ROW * 8)
+        self._rows_memory = _reserve_memory(chunks * _CHUNK * self._stride * 8)
         self._rows = memoryview(self._rows_memory).cast("Q")
         self._chunk_used = array("i", bytes(4 * chunks))
         self._chunk_free = array("I", bytes(4 * chunks))
@@ -277,6 +281,10 @@ class Traces:
         """How many traces."""
         return self.count
 
+    def join(self, program: Program) -> None:
+        """The program is about the rows of these traces."""
+        program.join(self._rows, LAYOUT)
+
     @property
     def held(self) -> tuple[int, int]:
         """(spans, bytes) of all traces. Bytes count whole segments while anything in them is in use, as the system does."""
@@ -285,17 +293,31 @@ class Traces:
     @cython.cfunc
     def _bytes(self) -> cython.longlong:
         arena: cython.longlong = self._taken * self._segment - (self._stop - self._here)
-        rows: cython.longlong = self.count * ROW_BYTES + self._set_ids * SET_ID_BYTES
+        rows: cython.longlong = (self.count + self._gone) * self._row_bytes + self._set_ids * SET_ID_BYTES
         return arena + rows + self._apart_bytes + self._envelope_bytes
 
     def first_bucket(self) -> int | None:
-        """The bucket that is due first; None if there is no trace."""
+        """The bucket that is due first; None if there is nothing in any."""
+        if self._early_buckets and (not self._buckets or self._early_buckets[0] < self._buckets[0]):
+            return self._early_buckets[0]
         return self._buckets[0] if self._buckets else None
+
+    def look(self, trace_id: bytes) -> tuple[int, int, int] | None:
+        """(spans, bytes, the bucket it is due in) of a trace; None if it is not here."""
+        row: cython.Py_ssize_t = self._find(
+            int.from_bytes(trace_id[:8], "little"), int.from_bytes(trace_id[8:16], "little")
+        )
+        if row == 0:
+            return None
+        place: cython.Py_ssize_t = row * self._stride
+        due: cython.ulonglong = self._rows[place + _STATUSES] >> _BUCKET_SHIFT
+        return self._rows[place + _SPANS], self._rows[place + _BYTES], due
 
     # ------------------------------------------------------------ taking in
 
-    def add(self, request: bytes, bucket: int, past: Callable[[bytes], bool | None]) -> Added:
-        """Take in the spans of `request`, which was just read. New traces are due in `bucket`. HOT: once per span.
+    def add(self, request: bytes, bucket: int, past: Callable[[bytes], bool | None], early_bucket: int = 0) -> Added:
+        """Take in the spans of `request`, which was just read. New traces are due in `bucket`, and those whose root is among the
+        spans in `early_bucket` (0: never mind) if that comes before. HOT: once per span.
 
         Spans of unknown traces are asked about: `past(trace_id)` is True for a kept one, False for one decided against (its
         spans are counted and forgotten), None for a new one. A span id the trace has already is left out and counted.
@@ -308,8 +330,9 @@ class Traces:
         added: cython.int = 0
         opened: cython.int = 0
         duplicates: cython.int = 0
-        late_dropped: cython.int = 0
+        late_dropped: dict = {}
         late: list = []
+        early: cython.longlong = early_bucket
         first: cython.int = 0  # of the run of spans, side by side, that will make one fragment
         last: cython.int = -1  # of them so far
         run: cython.Py_ssize_t = 0  # its trace's row; 0: there is none
@@ -321,7 +344,11 @@ class Traces:
             c = i * WIDTH
             low = _load64(data, at[c + TRACE])
             high = _load64(data, at[c + TRACE] + 8)
-            if run == 0 or self._rows[run * _ROW + _LOW] != low or self._rows[run * _ROW + _HIGH] != high:
+            if (
+                run == 0
+                or self._rows[run * self._stride + _LOW] != low
+                or self._rows[run * self._stride + _HIGH] != high
+            ):
                 row = self._find(low, high)
                 if row == 0:
                     trace_id = request[at[c + TRACE] : at[c + TRACE] + 16]
@@ -336,7 +363,7 @@ class Traces:
                         )
                         continue
                     else:
-                        late_dropped += 1
+                        late_dropped[trace_id] = late_dropped.get(trace_id, 0) + 1
                         continue
             else:
                 row = run
@@ -345,6 +372,8 @@ class Traces:
                 continue
             added += 1
             self._fold(row, i)
+            if early and at[c + ROOT]:
+                self._hasten(row, early)
             # in two envelopes spans never stand side by side: a tag and a length are between them
             if row != run or last + 1 != i or at[c + START] != at[c - WIDTH + STOP]:
                 if run:
@@ -366,8 +395,21 @@ class Traces:
         envelopes: list = self._scanned.scopes()
         if len(self._numbers) < len(envelopes):
             self._numbers = array("i", bytes(8 * len(envelopes)))
+            self._resource_of = array("i", bytes(8 * len(envelopes)))
+        resource: object = None
+        same: cython.int = 0
         for i in range(len(envelopes)):
             self._numbers[i] = -1
+            envelope: tuple = envelopes[i]
+            if envelope[0] is not resource:
+                resource, same = envelope[0], i
+            self._resource_of[i] = same
+        self._requests += 1
+        self._touched = []
+        if self._matcher is not None:
+            span_marks = self._matcher.shared()
+            if span_marks is not self._span_marks_object:
+                self._span_marks_object, self._span_marks = span_marks, span_marks
         return envelopes
 
     @cython.cfunc
@@ -381,7 +423,7 @@ class Traces:
         last: cython.int,
     ) -> cython.int:
         """Whether the trace has the span's id already; if not, it has it now. Its spans first … last are not stored yet."""
-        place: cython.Py_ssize_t = row * _ROW
+        place: cython.Py_ssize_t = row * self._stride
         span_id: cython.ulonglong = _load64(data, self._at[i * WIDTH + SPAN])
         bit: cython.ulonglong = _filter_bit(span_id)
         j: cython.int
@@ -411,7 +453,7 @@ class Traces:
     @cython.exceptval(check=False)
     def _has_id(self, row: cython.Py_ssize_t, span_id: cython.ulonglong) -> cython.bint:
         """Whether a stored fragment of the trace has this span id."""
-        head: cython.ulonglong = self._rows[row * _ROW + _HEAD]
+        head: cython.ulonglong = self._rows[row * self._stride + _HEAD]
         at: cython.Py_ssize_t
         n: cython.Py_ssize_t
         while head:
@@ -432,7 +474,7 @@ class Traces:
     def _fold(self, row: cython.Py_ssize_t, i: cython.int) -> cython.void:
         """Fold the facts of span `i` into the trace's. A start of 0 counts as the Collector counts it: it is the least of all,
         and the next span replaces it. HOT."""
-        place: cython.Py_ssize_t = row * _ROW
+        place: cython.Py_ssize_t = row * self._stride
         rows: cython.ulonglong[::1] = self._rows
         start: cython.ulonglong = self._time[2 * i]
         end: cython.ulonglong = self._time[2 * i + 1]
@@ -451,6 +493,8 @@ class Traces:
             duration = rows[place + _END_MAX] - rows[place + _START_MIN]
         if duration > rows[place + _DURATION_MAX]:
             rows[place + _DURATION_MAX] = duration
+        if self._matcher is not None:
+            self._take_marks(place, i)
         if len(self._intervals):
             self._mark(place)
 
@@ -465,12 +509,39 @@ class Traces:
         if end < start:
             duration = (start - end) // _MS
             duration = -duration
-        marks: cython.ulonglong = self._rows[place + _MARKS]
         one: cython.ulonglong = 1
-        for k in range(len(self._intervals) // 2):
-            if self._intervals[2 * k] < duration <= self._intervals[2 * k + 1]:
-                marks |= one << k
-        self._rows[place + _MARKS] = marks
+        mark: cython.Py_ssize_t
+        for k in range(len(self._intervals) // 3):
+            if self._intervals[3 * k] < duration <= self._intervals[3 * k + 1]:
+                mark = self._intervals[3 * k + 2]
+                self._rows[self._marks_at(place, mark >> 6)] |= one << (mark & 63)
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def _marks_at(self, place: cython.Py_ssize_t, word: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Where this word of the marks of the row at `place` is."""
+        return place + _MARKS if word == 0 else place + _ROW + word - 1
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _take_marks(self, place: cython.Py_ssize_t, i: cython.int) -> cython.void:
+        """Give the row the marks of span `i`; of a pair only what comes first. HOT."""
+        word: cython.Py_ssize_t
+        at: cython.Py_ssize_t
+        marks: cython.ulonglong
+        pairs: cython.ulonglong
+        taken: cython.ulonglong
+        for word in range(self._words):
+            marks = self._span_marks[i * self._words + word]
+            if marks == 0:
+                continue
+            at = self._marks_at(place, word)
+            if self._has_pairs:
+                pairs = self._pairs[word]
+                taken = (self._rows[at] | self._rows[at] >> 1) & pairs
+                marks &= ~(taken | taken << 1)
+            self._rows[at] |= marks
 
     # ------------------------------------------------------------ the arena
 
@@ -505,7 +576,7 @@ class Traces:
     ) -> cython.int:
         """Store the spans first … end - 1, which stand side by side, as one fragment."""
         at: cython.int[::1] = self._at
-        place: cython.Py_ssize_t = row * _ROW
+        place: cython.Py_ssize_t = row * self._stride
         start: cython.Py_ssize_t = at[first * WIDTH + START]
         size: cython.Py_ssize_t = at[(end - 1) * WIDTH + STOP] - start
         scope: cython.int = at[first * WIDTH + ENVELOPE]
@@ -531,6 +602,37 @@ class Traces:
             _copy(self._arena, address + _FRAGMENT + ids, data, start, size)
         self._rows[place + _HEAD] = address + 1
         self._rows[place + _FRAGMENTS] += 1
+        self._measure(row, size, scope, envelopes)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def _measure(
+        self, row: cython.Py_ssize_t, size: cython.Py_ssize_t, scope: cython.int, envelopes: list
+    ) -> cython.int:
+        """Add to a trace's bytes those of its spans that were stored, and of what they stand in unless they share it with the
+        spans before: as the Collector does, which copies the resource and the scope once for each request and trace."""
+        place: cython.Py_ssize_t = row * self._stride
+        group: cython.ulonglong = self._rows[place + _GROUP]
+        inner: cython.Py_ssize_t
+        before: cython.Py_ssize_t
+        number: cython.ulonglong = scope
+        known: cython.bint = group >> _GROUP_SHIFT == self._requests
+        total: cython.Py_ssize_t = size
+        if not known or group & 0xFFFFFF != number:
+            envelope: tuple = envelopes[scope]
+            inner = len(envelope[1]) + size
+            total = 1 + _varint_size(inner) + inner
+            before = group & 0xFFFFFF
+            if not known or self._resource_of[before] != self._resource_of[scope]:
+                inner = len(envelope[0]) + total
+                total = 1 + _varint_size(inner) + inner
+            self._rows[place + _GROUP] = self._requests << _GROUP_SHIFT | number
+            if self._eager and not known:
+                self._touched.append(row)
+        self._rows[place + _BYTES] += total
+        if self._trace_bytes_max and self._rows[place + _BYTES] > self._trace_bytes_max and not self._eager:
+            self._touched.append(row)
         return 0
 
     @cython.cfunc
@@ -590,7 +692,7 @@ class Traces:
     @cython.cfunc
     @cython.exceptval(-1)
     def _release_fragments(self, row: cython.Py_ssize_t) -> cython.int:
-        place: cython.Py_ssize_t = row * _ROW
+        place: cython.Py_ssize_t = row * self._stride
         segments: cython.ulonglong = self._rows[place + _FRAGMENTS] >> 32
         first: cython.Py_ssize_t = self._rows[place + _SEGMENTS] >> 32
         last: cython.Py_ssize_t = self._rows[place + _SEGMENTS] & _HALF
@@ -689,7 +791,7 @@ class Traces:
         size: cython.Py_ssize_t = len(self._index)
         while self._index[at]:
             row = self._index[at]
-            if self._rows[row * _ROW + _LOW] == low and self._rows[row * _ROW + _HIGH] == high:
+            if self._rows[row * self._stride + _LOW] == low and self._rows[row * self._stride + _HIGH] == high:
                 return row
             at = at + 1 if at + 1 < size else 0
         return 0
@@ -699,10 +801,12 @@ class Traces:
     def _open(self, low: cython.ulonglong, high: cython.ulonglong, bucket: cython.longlong) -> cython.Py_ssize_t:
         """A row for a new trace, the last that is due in its bucket."""
         row: cython.Py_ssize_t = self._take_row()
-        place: cython.Py_ssize_t = row * _ROW
+        place: cython.Py_ssize_t = row * self._stride
         word: cython.int
-        for word in range(13):
+        due: cython.ulonglong = bucket
+        for word in range(self._stride):
             self._rows[place + word] = 0
+        self._rows[place + _STATUSES] = (due & _BUCKET_MASK) << _BUCKET_SHIFT
         self._rows[place + _LOW] = low
         self._rows[place + _HIGH] = high
         self.count += 1
@@ -712,12 +816,33 @@ class Traces:
         if bucket != self._open_bucket:
             self._open_bucket_of(bucket)
         if self._open_last:
-            self._rows[self._open_last * _ROW + _NEXT] = row
+            self._rows[self._open_last * self._stride + _NEXT] = row
         else:
             self._first[bucket] = row
             heappush(self._buckets, bucket)
         self._open_last = row
         return row
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def _hasten(self, row: cython.Py_ssize_t, bucket: cython.longlong) -> cython.int:
+        """The trace's root has come: it is due in this bucket, if that is before its own. It stands in both from then on."""
+        place: cython.Py_ssize_t = row * self._stride
+        state: cython.ulonglong = self._rows[place + _STATUSES]
+        due: cython.ulonglong = bucket
+        last: cython.Py_ssize_t
+        if state & _HASTENED or due >= state >> _BUCKET_SHIFT:
+            return 0
+        self._rows[place + _STATUSES] = state & 0xFFFF | _HASTENED | due << _BUCKET_SHIFT
+        self._rows[place + _NEXT_EARLY] = 0
+        last = self._early_last.get(bucket, 0)
+        if last:
+            self._rows[last * self._stride + _NEXT_EARLY] = row
+        else:
+            self._early_first[bucket] = row
+            heappush(self._early_buckets, bucket)
+        self._early_last[bucket] = row
+        return 0
 
     @cython.cfunc
     def _open_bucket_of(self, bucket: cython.longlong) -> cython.void:
@@ -738,7 +863,7 @@ class Traces:
         self._chunk_used[chunk] += 1
         row = self._chunk_free[chunk]
         if row:
-            self._chunk_free[chunk] = self._rows[row * _ROW + _NEXT]
+            self._chunk_free[chunk] = self._rows[row * self._stride + _NEXT]
             return row
         row = chunk * _CHUNK + self._chunk_fresh[chunk]
         self._chunk_fresh[chunk] += 1
@@ -750,15 +875,18 @@ class Traces:
         self._chunk_used[chunk] -= 1
         if self._chunk_used[chunk] == 0 and chunk > self._chunk + 1:
             self._chunk_free[chunk] = self._chunk_fresh[chunk] = 0
-            self._rows_memory.madvise(mmap.MADV_DONTNEED, chunk * _CHUNK * _ROW * 8, _CHUNK * _ROW * 8)
+            size: cython.Py_ssize_t = _CHUNK * self._stride * 8
+            self._rows_memory.madvise(mmap.MADV_DONTNEED, chunk * size, size)
         else:
-            self._rows[row * _ROW + _NEXT] = self._chunk_free[chunk]
+            self._rows[row * self._stride + _NEXT] = self._chunk_free[chunk]
             self._chunk_free[chunk] = row
         self._chunk = min(self._chunk, chunk)
 
     @cython.cfunc
     def _enter(self, row: cython.Py_ssize_t) -> cython.void:
-        at: cython.Py_ssize_t = self._slot(self._rows[row * _ROW + _LOW], self._rows[row * _ROW + _HIGH])
+        at: cython.Py_ssize_t = self._slot(
+            self._rows[row * self._stride + _LOW], self._rows[row * self._stride + _HIGH]
+        )
         while self._index[at]:
             at = at + 1 if at + 1 < len(self._index) else 0
         self._index[at] = row
@@ -776,7 +904,9 @@ class Traces:
     def _leave(self, row: cython.Py_ssize_t) -> cython.void:
         """Take a row out of the index, closing the gap behind it."""
         size: cython.Py_ssize_t = len(self._index)
-        hole: cython.Py_ssize_t = self._slot(self._rows[row * _ROW + _LOW], self._rows[row * _ROW + _HIGH])
+        hole: cython.Py_ssize_t = self._slot(
+            self._rows[row * self._stride + _LOW], self._rows[row * self._stride + _HIGH]
+        )
         home: cython.Py_ssize_t
         place: cython.Py_ssize_t
         while self._index[hole] != row:
@@ -787,7 +917,7 @@ class Traces:
             if not self._index[at]:
                 break
             place = self._index[at]
-            place *= _ROW
+            place *= self._stride
             home = self._slot(self._rows[place + _LOW], self._rows[place + _HIGH])
             # it moves back into the hole unless its home lies behind the hole, up to where it stands
             if (hole < home <= at) if hole <= at else (hole < home or home <= at):
@@ -799,37 +929,192 @@ class Traces:
     # ------------------------------------------------------------ taking out
 
     def decide(
-        self, program: Program, bucket_max: int, most: int, remember: Callable[[bytes, bool], None], tally: list[int]
+        self,
+        program: Program,
+        bucket_max: int,
+        most: int,
+        remember: Callable[[bytes, bool, int], None],
+        now: float = 0.0,
+        cause: int = names.DUE,
+        stamp: int = 0,
+        drop: bool = False,
+        randomness: Callable[[bytes, bytes], int] | None = None,
     ) -> tuple[int, int, list[Kept]]:
         """Decide at most `most` traces of the buckets up to `bucket_max`, those first that are due first, and take them out.
 
-        (traces, spans dropped, those to be kept). `tally[policy]` is raised for every trace kept by it.
+        (traces, spans dropped, those to be kept). With `drop` nobody is asked and none is kept. `remember(trace_id, keep, note)`
+        is told of every one: the note is `stamp` and, in its ten lowest bits, the index of the deciding policy + 1. A consistent
+        program is asked about all of them together: `randomness(trace_id, request)` reads what a trace brings of its own.
         """
         kept: list[Kept] = []
         dropped: cython.longlong = 0
         done: cython.Py_ssize_t = 0
         row: cython.Py_ssize_t
-        policy: cython.int
+        decider: cython.int
+        why: cython.int
+        nobody: cython.bint = drop
+        program.begin(now)
+        if program.consistent and not nobody:
+            return self._decide_together(program, bucket_max, most, remember, cause, stamp, randomness)
         while done < most:
             row = self._next_due(bucket_max)
             if row == 0:
                 break
             done += 1
-            policy = program.decider(self._rows, row * _ROW)
-            trace_id = self._trace_id(row)
-            remember(trace_id, policy >= 0)
-            if policy >= 0:
-                tally[policy] += 1
-                kept.append(Kept(trace_id, self._join(row), self._rows[row * _ROW + _SPANS], self._ids(row), policy))
+            why = cause
+            if why == _DUE and self._rows[row * self._stride + _STATUSES] & _GONE:
+                why = _BY_ROOT
+            if nobody:
+                program.skip()
+                decider = -1
             else:
-                dropped += self._rows[row * _ROW + _SPANS]
-            self._release(row)
+                decider = program.evaluate(row * self._stride)
+            if decider < 0:
+                dropped += self._rows[row * self._stride + _SPANS]
+            self._part_with(program, row, decider, why, remember, stamp, kept)
         return done, dropped, kept
+
+    def settle(
+        self, program: Program, remember: Callable[[bytes, bool, int], None], now: float = 0.0, stamp: int = 0
+    ) -> tuple[int, int, list[Kept]]:
+        """Decide those of the traces that the last request added to that are too large, or that are settled already if it was
+        asked for to be eager. As `decide` tells it."""
+        kept: list[Kept] = []
+        dropped: cython.longlong = 0
+        done: cython.Py_ssize_t = 0
+        row: cython.Py_ssize_t
+        place: cython.Py_ssize_t
+        decider: cython.int
+        why: cython.int
+        touched = self._touched
+        self._touched = []
+        program.begin(now)
+        for each in touched:
+            row = each
+            place = row * self._stride
+            if self._rows[place + _STATUSES] & _GONE:
+                continue
+            if self._trace_bytes_max and self._rows[place + _BYTES] > self._trace_bytes_max:
+                program.skip()
+                decider, why = -1, _TOO_LARGE
+            else:
+                decider, why = program.evaluate_early(place), _INGEST
+                if decider == -1:
+                    continue
+            done += 1
+            if decider < 0:
+                dropped += self._rows[place + _SPANS]
+            self._rows[place + _STATUSES] |= _GONE
+            self._gone += 1
+            self._part_with(program, row, decider, why, remember, stamp, kept)
+        return done, dropped, kept
+
+    @cython.cfunc
+    def _decide_together(
+        self,
+        program: object,
+        bucket_max: cython.longlong,
+        most: cython.Py_ssize_t,
+        remember: Any,
+        cause: cython.int,
+        stamp: cython.longlong,
+        randomness: Any,
+    ) -> tuple:
+        """Decide traces by falling randomness: once to see how far the limiters reach, and once more to say so."""
+        row: cython.Py_ssize_t
+        due: list = []
+        kept: list = []
+        dropped: cython.longlong = 0
+        decider: cython.int
+        while len(due) < most:
+            row = self._next_due(bucket_max)
+            if row == 0:
+                break
+            due.append((self._randomness_of(program, row, randomness), -len(due), row))
+        program.begin_round(False)
+        for value, _, each in sorted(due, reverse=True):
+            program.evaluate_random(each * self._stride, value)
+        program.begin_round(True)
+        for value, _, each in due:
+            row = each
+            decider = program.evaluate_random(row * self._stride, value)
+            if decider < 0:
+                dropped += self._rows[row * self._stride + _SPANS]
+            self._part_with(program, row, decider, cause, remember, stamp, kept)
+        return len(due), dropped, kept
+
+    @cython.cfunc
+    def _randomness_of(self, program: object, row: cython.Py_ssize_t, randomness: Any) -> object:
+        """The 56 bits that decide about a trace: the last seven bytes of its id, or what it brings."""
+        mark: cython.longlong = program.random_mark
+        trace_id = self._trace_id(row)
+        if mark >= 0 and self._rows[self._marks_at(row * self._stride, mark >> 6)] >> (mark & 63) & 1:
+            return randomness(trace_id, self._join(row))
+        return int.from_bytes(trace_id[9:], "big")
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def _part_with(
+        self,
+        program: object,
+        row: cython.Py_ssize_t,
+        decider: cython.int,
+        cause: cython.int,
+        remember: Any,
+        stamp: cython.longlong,
+        kept: list,
+    ) -> cython.int:
+        """A trace was decided, as the program has evaluated it last: take it out."""
+        place: cython.Py_ssize_t = row * self._stride
+        trace_id = self._trace_id(row)
+        policy: cython.longlong = decider if decider >= -1 else -2 - decider
+        remember(trace_id, decider >= 0, stamp | policy + 1)
+        program.note(place, decider, cause)
+        if decider >= 0:
+            spans = self._rows[place + _SPANS]
+            ids = self._ids(row)
+            kept.append(Kept(trace_id, self._join(row), spans, ids, decider, program.child, program.threshold))
+        self._release(row)
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1)
     def _next_due(self, bucket_max: cython.longlong) -> cython.Py_ssize_t:
         """Take the row that is due first out of its bucket; 0 if none is due."""
+        row: cython.Py_ssize_t
+        while True:
+            if self._early_buckets and (not self._buckets or self._early_buckets[0] <= self._buckets[0]):
+                row = self._next_early(bucket_max)
+            else:
+                row = self._next_usual(bucket_max)
+            if row >= 0:
+                return row
+
+    @cython.cfunc
+    @cython.exceptval(-2)
+    def _next_early(self, bucket_max: cython.longlong) -> cython.Py_ssize_t:
+        """The same of those whose root has come; -1 for one that is gone already."""
+        bucket: cython.longlong = self._early_buckets[0]
+        if bucket > bucket_max:
+            return 0
+        row: cython.Py_ssize_t = self._early_first[bucket]
+        place: cython.Py_ssize_t = row * self._stride
+        if self._rows[place + _NEXT_EARLY]:
+            self._early_first[bucket] = self._rows[place + _NEXT_EARLY]
+        else:
+            heappop(self._early_buckets)
+            del self._early_first[bucket]
+            del self._early_last[bucket]
+        if self._rows[place + _STATUSES] & _GONE:
+            return -1
+        self._rows[place + _STATUSES] |= _GONE
+        self._gone += 1
+        return row
+
+    @cython.cfunc
+    @cython.exceptval(-2)
+    def _next_usual(self, bucket_max: cython.longlong) -> cython.Py_ssize_t:
+        """The same of all others; -1 for one that is gone, whose row is freed."""
         if not self._buckets:
             return 0
         bucket: cython.longlong = self._buckets[0]
@@ -840,7 +1125,7 @@ class Traces:
                 self._first[self._due_bucket] = self._due_row
             self._due_bucket, self._due_row = bucket, self._first[bucket]
         row: cython.Py_ssize_t = self._due_row
-        self._due_row = self._rows[row * _ROW + _NEXT]
+        self._due_row = self._rows[row * self._stride + _NEXT]
         if self._due_row == 0:
             heappop(self._buckets)
             del self._first[bucket]
@@ -848,32 +1133,37 @@ class Traces:
             self._due_bucket = -1
             if bucket == self._open_bucket:
                 self._open_bucket, self._open_last = -1, 0
+        if self._rows[row * self._stride + _STATUSES] & _GONE:
+            self._gone -= 1
+            self._free_row(row)
+            return -1
         return row
 
     @cython.cfunc
     def _release(self, row: cython.Py_ssize_t) -> cython.void:
-        if self._rows[row * _ROW + _SPANS] >= _SET_FROM and row in self._sets:
+        if self._rows[row * self._stride + _SPANS] >= _SET_FROM and row in self._sets:
             self._set_ids -= len(self._sets.pop(row))
         self._release_fragments(row)
-        self.spans -= self._rows[row * _ROW + _SPANS]
+        self.spans -= self._rows[row * self._stride + _SPANS]
         self.count -= 1
         self._leave(row)
-        self._free_row(row)
+        if not self._rows[row * self._stride + _STATUSES] & _GONE:
+            self._free_row(row)
         if 16 * self.count < len(self._index) > _INDEX_MIN:
             self._resize_index(len(self._index) // 4)
 
     @cython.cfunc
     def _trace_id(self, row: cython.Py_ssize_t) -> bytes:
-        _put64(self._id, 0, self._rows[row * _ROW + _LOW])
-        _put64(self._id, 8, self._rows[row * _ROW + _HIGH])
+        _put64(self._id, 0, self._rows[row * self._stride + _LOW])
+        _put64(self._id, 8, self._rows[row * self._stride + _HIGH])
         return bytes(self._id_object)
 
     @cython.cfunc
     @cython.exceptval(-1)
     def _gather(self, row: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """The addresses of the trace's fragments into _chain, oldest first; how many there are."""
-        count: cython.Py_ssize_t = self._rows[row * _ROW + _FRAGMENTS] & _HALF
-        head: cython.ulonglong = self._rows[row * _ROW + _HEAD]
+        count: cython.Py_ssize_t = self._rows[row * self._stride + _FRAGMENTS] & _HALF
+        head: cython.ulonglong = self._rows[row * self._stride + _HEAD]
         i: cython.Py_ssize_t
         if len(self._chain) < count or len(self._chain) > 1 << 16:
             self._chain = array("Q", bytes(8 * max(64, 2 * count)))
@@ -887,7 +1177,7 @@ class Traces:
         """The span ids of the trace end to end, in the order in which they came."""
         count: cython.Py_ssize_t = self._gather(row)
         i: cython.Py_ssize_t
-        self._clear_room(8 * self._rows[row * _ROW + _SPANS])
+        self._clear_room(8 * self._rows[row * self._stride + _SPANS])
         for i in range(count):
             self._put(self._arena, self._chain[i] + _FRAGMENT, 8 * _load32(self._arena, self._chain[i] + 16))
         return bytes(self._room_view[: self._end])
@@ -1009,18 +1299,6 @@ def _varint_size(value: cython.Py_ssize_t) -> cython.Py_ssize_t:
 def _filter_bit(span_id: cython.ulonglong) -> cython.ulonglong:
     one: cython.ulonglong = 1
     return one << ((span_id * _SPREAD & _MASK) >> 58)
-
-
-@cython.cfunc
-@cython.inline
-@cython.overflowcheck(False)
-@cython.exceptval(check=False)
-def _fnv1a(state: cython.ulonglong, word: cython.ulonglong) -> cython.ulonglong:
-    """FNV-1a (64 bits) going on over the eight bytes of a word, least significant first."""
-    for _ in range(8):
-        state = (state ^ word & 0xFF) * _FNV_PRIME & _MASK
-        word >>= 8
-    return state
 
 
 # Reading and writing the arena. Every access is checked, against the ends of the arena, in every form. The compiled form moves

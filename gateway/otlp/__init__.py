@@ -11,4 +11,5 @@ reply       what an OTLP client is told, in bytes
 inflate     gzip bodies, never beyond the bound
 readable    the last look before export: could a backend read this?
 otlp_json   OTLP/JSON lines for the file exporter
+transcode   OTLP/JSON requests to protobuf
 """

@@ -2,29 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from gateway.kernel.names import ALWAYS
-from gateway.otlp.facts import Facts, Interval
-from sampler.policy import Test, Verdict
+from gateway.kernel.names import ALWAYS, Node
 
 
-@dataclass(frozen=True, slots=True)
-class AlwaysSample:
+def always_sample() -> Node:
     """Keeps everything; takes no parameters."""
-
-    name: str
-
-    @property
-    def intervals(self) -> tuple[Interval, ...]:
-        """None."""
-        return ()
-
-    def vote(self, facts: Facts, trace_id: bytes) -> Verdict:
-        """Keep."""
-        return Verdict.KEEP
-
-    def test(self, marks: Sequence[Interval]) -> Test:
-        """The same for the kernel."""
-        return ALWAYS, 0, 0
+    return Node(ALWAYS)

@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from gateway.kernel.names import LASTED, LONGER_THAN, MARKED, Node
+from sampler.policy.errors import BadPolicyError
+from sampler.policy.marks import Marks
 
-from gateway.kernel.names import ALWAYS, LONGER_THAN, MARKED
-from gateway.otlp.facts import Facts, Interval
-from sampler.policy import Test, Verdict
-
-_MS = 1_000_000  # nanoseconds
+_NO_BOUND = 2**63 - 1  # ms; nanoseconds in 64 bits are less
 
 
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """Thresholds in whole milliseconds; `upper_threshold_ms` of 0 means none.
+def latency(marks: Marks, threshold_ms: int = 0, upper_threshold_ms: int = 0, *, strict: bool = False) -> Node:
+    """Thresholds in whole milliseconds, the lower one exclusive, the upper one inclusive and 0 for none.
 
-    Durations are rounded down to milliseconds; the lower bound is exclusive, the upper one inclusive. With an upper bound
-    the question is, as in the Collector, whether the trace lay inside the bounds after any of its spans in order of arrival:
-    a trace that ends up too long is still kept if it once fitted.
+    Durations are cut to milliseconds. The question is, as in the Collector, whether the trace lay inside the bounds after any
+    of its spans in order of arrival: with an upper bound, a trace that ends up too long is still kept if it once fitted. With
+    `strict` it is how long the whole trace took. Raises BadPolicyError, with `strict`, for a bound below 0.
     """
+    if strict:
+        _refuse_negative(threshold_ms, upper_threshold_ms)
+        return Node(LASTED, threshold_ms, upper_threshold_ms) if upper_threshold_ms else Node(LONGER_THAN, threshold_ms)
+    if upper_threshold_ms:
+        return Node(MARKED, marks.interval(threshold_ms, upper_threshold_ms))
+    if threshold_ms < 0:  # a trace that ends before it begins may be shorter still
+        return Node(MARKED, marks.interval(threshold_ms, _NO_BOUND))
+    return Node(LONGER_THAN, threshold_ms)
 
-    name: str
-    threshold_ms: int = 0
-    upper_threshold_ms: int = 0
 
-    @property
-    def intervals(self) -> tuple[Interval, ...]:
-        """The bounds, when there is an upper one."""
-        return ((self.threshold_ms, self.upper_threshold_ms),) if self.upper_threshold_ms else ()
-
-    def vote(self, facts: Facts, trace_id: bytes) -> Verdict:
-        """Keep when the duration lies inside the bounds."""
-        if self.upper_threshold_ms == 0:
-            return Verdict.KEEP if facts.duration_max // _MS > self.threshold_ms else Verdict.NO
-        return Verdict.KEEP if (self.threshold_ms, self.upper_threshold_ms) in facts.inside else Verdict.NO
-
-    def test(self, marks: Sequence[Interval]) -> Test:
-        """The same for the kernel."""
-        if self.upper_threshold_ms:
-            return MARKED, marks.index((self.threshold_ms, self.upper_threshold_ms)), 0
-        if self.threshold_ms < 0:  # no trace is shorter
-            return ALWAYS, 0, 0
-        return LONGER_THAN, self.threshold_ms, 0
+def _refuse_negative(threshold_ms: int, upper_threshold_ms: int) -> None:
+    for key, bound in (("threshold_ms", threshold_ms), ("upper_threshold_ms", upper_threshold_ms)):
+        if bound < 0:
+            raise BadPolicyError(f"no trace takes less than 0 ms; with semantics: strict, {bound} is refused", (key,))

@@ -1,18 +1,17 @@
 """Policy `probabilistic`: a share of all traces, chosen by a hash of the trace id.
 
-The hash and the threshold are the Collector's, bit for bit, so that both keep the same traces and replicas agree.
+The hash and the threshold are the Collector's, bit for bit, so that both keep the same traces and replicas agree. Where
+probability is to be stated, the randomness and the threshold are OpenTelemetry's instead (tracestate `rv` and `th`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
-from gateway.kernel.names import HASH_UPTO
-from gateway.otlp.facts import Facts, Interval
-from sampler.policy import BadPolicyError, Test, Verdict
+from gateway.kernel.names import HASH_UPTO, RANDOM_FROM, Node
+from sampler.policy.errors import BadPolicyError
+from sampler.tracestate import threshold_of
 
 DEFAULT_SALT = "default-hash-seed"
 _HASH_MAX = 2**64 - 1
@@ -21,31 +20,13 @@ _FNV_PRIME = 0x100000001B3
 _MANTISSA_BITS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Probabilistic:
-    """`state` is the hash after the salt, `threshold` the largest hash that is kept."""
-
-    name: str
-    state: int
-    threshold: int
-
-    @property
-    def intervals(self) -> tuple[Interval, ...]:
-        """None."""
-        return ()
-
-    def vote(self, facts: Facts, trace_id: bytes) -> Verdict:
-        """Keep when the id's hash does not pass the threshold."""
-        return Verdict.KEEP if fnv1a(trace_id, self.state) <= self.threshold else Verdict.NO
-
-    def test(self, marks: Sequence[Interval]) -> Test:
-        """The same for the kernel."""
-        return HASH_UPTO, self.state, self.threshold
-
-
-def probabilistic(name: str, percentage: float, salt: str = "") -> Probabilistic:
-    """The policy that keeps this percentage; an empty salt means the Collector's default one."""
-    return Probabilistic(name, fnv1a((salt or DEFAULT_SALT).encode()), threshold_of(percentage))
+def probabilistic(sampling_percentage: float = 0.0, hash_salt: str = "", *, consistent: bool = False) -> Node:
+    """An empty salt means the Collector's default one; with `consistent` there is none. Raises BadPolicyError for NaN."""
+    if math.isnan(sampling_percentage):
+        raise BadPolicyError("is not a number", ("sampling_percentage",))
+    if consistent:
+        return Node(RANDOM_FROM, threshold_of(sampling_percentage))
+    return Node(HASH_UPTO, fnv1a((hash_salt or DEFAULT_SALT).encode()), hash_upto(sampling_percentage))
 
 
 def fnv1a(data: bytes, state: int = _FNV_OFFSET) -> int:
@@ -55,15 +36,13 @@ def fnv1a(data: bytes, state: int = _FNV_OFFSET) -> int:
     return state
 
 
-def threshold_of(percentage: float) -> int:
-    """The largest hash kept at this percentage: below 0 counts as 0, above 100 as 100. Raises BadPolicyError for NaN.
+def hash_upto(percentage: float) -> int:
+    """The largest hash kept at this percentage: below 0 counts as 0, above 100 as 100.
 
     percentage / 100 in double precision, times 2^64 - 1 with the product rounded half to even to a mantissa of 64 bits, cut
     to an integer: what Go's big.Float gives.
     """
-    ratio = float(percentage) / 100
-    if math.isnan(ratio):
-        raise BadPolicyError("sampling_percentage is not a number")
+    ratio = percentage / 100
     if ratio <= 0:
         return 0
     return _HASH_MAX if ratio >= 1 else min(int(_rounded(Fraction(ratio) * _HASH_MAX)), _HASH_MAX)

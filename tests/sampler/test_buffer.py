@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from gateway.config.settings import PolicySettings, TailSampling
 from gateway.errors import MalformedRequestError
-from gateway.kernel.names import Added
+from gateway.kernel.journal import Journal
+from gateway.kernel.names import DUE, EVICTED_BYTES, KEEP, ROOT, SHUTDOWN, SKIPPED, Added
 from gateway.otlp.split import split
-from sampler.buffer import BUCKET, SPAN_BYTES, Buffer, Decided
-from sampler.policy import BadPolicyError, Policy
-from sampler.policy.always_sample import AlwaysSample
-from sampler.policy.latency import Latency
-from sampler.policy.status_code import StatusCode
+from sampler.buffer import BUCKET, SPAN_BYTES, Buffer, Decided, Note
+from sampler.policy.build import build
 from tests.support.spans import ERROR, MS, export_request, padded, request, resource_spans, span, spans_of, trace_id
 
 A, B, C = trace_id("A"), trace_id("B"), trace_id("C")
-KEEP_ALL: list[Policy] = [AlwaysSample("all")]
-ERRORS: list[Policy] = [StatusCode("errors", 0b100)]
+KEEP_ALL = (PolicySettings("all", "always_sample"),)
+ERRORS = (PolicySettings("errors", "status_code", (("status_codes", ("ERROR",)),)),)
 
 
-def made(decision_wait: float = 10.0, policies: list[Policy] | None = None) -> Buffer:
-    return Buffer(decision_wait, KEEP_ALL if policies is None else policies, bytes_max=1 << 20, traces_max=1000)
+def latency(name: str, threshold: int, upper: int = 0) -> PolicySettings:
+    return PolicySettings(name, "latency", (("threshold_ms", threshold), ("upper_threshold_ms", upper)))
+
+
+def made(
+    decision_wait: float = 10.0,
+    policies: tuple[PolicySettings, ...] = KEEP_ALL,
+    journal: Journal | None = None,
+    **more: Any,
+) -> Buffer:
+    wanted = TailSampling(policies, decision_wait, **{"num_traces": 1000, **more})
+    return Buffer(wanted, build(wanted), journal or Journal(len(policies), 1 << 16), bytes_max=1 << 20)
 
 
 def add(buffer: Buffer, body: bytes, now: float = 0.0, decided: dict[bytes, bool] | None = None) -> Added:
@@ -30,12 +41,12 @@ def add(buffer: Buffer, body: bytes, now: float = 0.0, decided: dict[bytes, bool
     return buffer.add(body, now, (decided or {}).get)
 
 
-def forget(_: bytes, __: bool) -> None:
+def forget(_: bytes, __: bool, ___: int) -> None:
     return None
 
 
 def due(buffer: Buffer, now: float, most: int = 1000) -> Decided:
-    return buffer.decide_due(now, most, forget)
+    return buffer.decide_due(now, now if now < math.inf else 99.0, most, forget)
 
 
 def ids(decided: Decided) -> list[bytes]:
@@ -72,8 +83,8 @@ def test_a_request_that_cannot_be_read_leaves_nothing() -> None:
     buffer = made()
     with pytest.raises(MalformedRequestError):
         buffer.read(request(span("A", 1), span("B", 2)) + b"\x0a\x05")
-    assert add(buffer, request(span("C", 3))) == Added(1, 1, 0, 0, [])
-    assert add(buffer, b"") == Added(0, 0, 0, 0, [])
+    assert add(buffer, request(span("C", 3))) == Added(1, 1, 0, {}, [])
+    assert add(buffer, b"") == Added(0, 0, 0, {}, [])
     assert ids(due(buffer, 11.0)) == [C]
 
 
@@ -82,7 +93,7 @@ def test_duplicates_are_left_out_before_the_facts() -> None:
     buffer = made(policies=ERRORS)
     assert add(buffer, request(span("A", 1), span("A", 1, status=ERROR), span("B", 1))).duplicates == 1
     assert add(buffer, request(span("A", 1, status=ERROR)), 5.0).duplicates == 1
-    assert due(buffer, 10.0) == Decided(2, 2, [], [0])
+    assert due(buffer, 10.0) == Decided(2, 2, [])
 
 
 def test_spans_of_decided_traces_are_not_buffered() -> None:
@@ -91,7 +102,7 @@ def test_spans_of_decided_traces_are_not_buffered() -> None:
     a1, a3 = span("A", 1), span("A", 3)
     body = request(a1, span("B", 2), a3, span("C", 4))
     added = add(buffer, body, decided={A: True, B: False})
-    assert added.late_dropped == 1 and added.spans == 1 and added.traces == 1
+    assert added.late_dropped == {B: 1} and added.spans == 1 and added.traces == 1
     ((envelope, found),) = split(body).scopes
     assert [each[:3] for each in added.late] == [(A, a1.span_id, envelope), (A, a3.span_id, envelope)]
     assert [each[3] for each in added.late] == [body[each[2] : each[4]] for each in (found[0], found[2])]
@@ -125,10 +136,10 @@ def test_the_oldest_is_decided_first() -> None:
     buffer = made()
     add(buffer, request(span("A", 1), span("B", 1)), 0.0)
     add(buffer, request(span("C", 1)), 1.0)
-    assert [ids(buffer.decide_oldest(forget)) for _ in range(2)] == [[A], [B]]
+    assert [ids(buffer.decide_oldest(1.0, forget, EVICTED_BYTES)) for _ in range(2)] == [[A], [B]]
     assert buffer.next_deadline() == 11.0
     assert ids(due(buffer, 11.0)) == [C]
-    assert buffer.decide_oldest(forget) == Decided(0, 0, [], [0])
+    assert buffer.decide_oldest(1.0, forget, EVICTED_BYTES) == Decided(0, 0, [])
 
 
 def test_no_more_are_decided_than_asked_for() -> None:
@@ -143,37 +154,67 @@ def test_no_more_are_decided_than_asked_for() -> None:
 
 def test_policies_decide_in_their_order() -> None:
     """Each trace is decided once: kept by the first policy that wants it, or dropped; whoever remembers is told of all."""
-    policies: list[Policy] = [Latency("bounded", 5, 9), StatusCode("errors", 0b100), Latency("slow", 50)]
-    buffer = made(policies=policies)
+    buffer = made(policies=(latency("bounded", 5, 9), *ERRORS, latency("slow", 50)))
     times = {"A": (100, 107), "B": (100, 200), "C": (100, 109), "D": (100, 101), "E": (100, 101)}
     for number, (name, (start, end)) in enumerate(times.items(), start=1):
         status = ERROR if name in "CD" else 0
         add(
             buffer, request(span(name, number, start_ms=start, end_ms=end, status=status), span(name, 99, start_ms=100))
         )
-    told: list[tuple[bytes, bool]] = []
-    decided = buffer.decide_due(10.0, 1000, lambda own, keep: told.append((own, keep)))
-    assert told == [(trace_id(name), name != "E") for name in times]
+    told: list[tuple[bytes, bool, int]] = []
+    decided = buffer.decide_due(10.0, 12.3, 1000, lambda *each: told.append(each))
+    assert [each[:2] for each in told] == [(trace_id(name), name != "E") for name in times]
+    notes = [Note.read(note, 400_000.0) for _, _, note in told]
+    assert [each.policy for each in notes] == [0, 2, 0, 1, -1]
+    assert all(abs(each.decided_at - 12.3) < 1e-6 for each in notes)
     assert [(each.trace_id, each.policy) for each in decided.kept] == [(A, 0), (B, 2), (C, 0), (trace_id("D"), 1)]
-    assert (decided.traces, decided.spans_dropped, decided.kept_by) == (5, 2, [2, 1, 1])
+    assert (decided.traces, decided.spans_dropped) == (5, 2)
 
 
-def test_too_many_intervals_are_refused() -> None:
-    """More latency policies with an upper bound than a trace has marks for cannot be in force."""
-    policies: list[Policy] = [Latency(f"l{ms}", ms, ms + 5) for ms in range(65)]
-    with pytest.raises(BadPolicyError, match="65 latency policies"):
-        made(policies=policies)
-    assert len(made(policies=[*policies[:64], *policies[:64]])) == 0
+def child(trace: str) -> Span:
+    made = span(trace, 1)
+    made.parent_span_id = b"a parent"
+    return made
+
+
+def test_why_a_trace_was_decided_when_it_was() -> None:
+    """Every decision is in the journal, with its cause."""
+    journal = Journal(1, 1 << 16)
+    buffer = made(journal=journal, decision_wait_after_root_received=2.0)
+    add(buffer, request(child("A"), child("B"), span("C", 1)), 0.0)
+    add(buffer, request(child("D"), child("E")), 1.0)
+    assert buffer.next_deadline() == 2.0
+    due(buffer, 2.0)
+    buffer.decide_oldest(3.0, forget, EVICTED_BYTES)
+    due(buffer, 10.0)
+    buffer.decide_due(math.inf, 10.5, 1, forget, SHUTDOWN)
+    assert buffer.drop(9, forget, 10.7).spans_dropped == 1
+    found = [(each.trace_id, each.cause, each.decided_at, each.keep) for each in journal.since(0)]
+    expected = [(C, ROOT, 2.0, True), (A, EVICTED_BYTES, 3.0, True), (B, DUE, 10.0, True)]
+    expected += [(trace_id("D"), SHUTDOWN, 10.5, True), (trace_id("E"), SHUTDOWN, 10.7, False)]
+    assert found == expected
+    assert [list(each.votes) for each in journal.since(3)] == [[KEEP], [SKIPPED]]
+
+
+def test_a_waiting_trace_can_be_looked_at() -> None:
+    """Of an undecided trace it is known how many spans it has, what they measure and when it is due."""
+    buffer = made()
+    body = request(span("A", 1))
+    add(buffer, body, 3.0)
+    found = buffer.look(A)
+    assert found is not None and found[:2] == (1, len(body)) and abs(found.due_at - 13.0) < 1e-6
+    due(buffer, 13.0)
+    assert buffer.look(A) is None
 
 
 def test_an_empty_buffer_costs_nothing() -> None:
     """Whatever way traces leave, all of their bytes leave with them."""
-    buffer = made(policies=[Latency("l", 1, 300)])
+    buffer = made(policies=(latency("l", 1, 300),))
     spans = [span(f"T{n % 7}", n, start_ms=1, end_ms=n) for n in range(1, 400)]
     add(buffer, export_request(resource_spans(spans[:200]), resource_spans(spans[200:], service="b")), 0.0)
     add(buffer, request(*spans[::3], span("late", 1)), 5.0)
     assert buffer.held > sum(each.ByteSize() + 8 for each in spans)
-    buffer.decide_oldest(forget)
+    buffer.decide_oldest(6.0, forget, EVICTED_BYTES)
     due(buffer, 10.0)
     due(buffer, math.inf)
     assert (buffer.held, buffer.spans, len(buffer), buffer.next_deadline()) == (0, 0, 0, None)

@@ -25,7 +25,7 @@ from gateway.config.settings import (
     Telemetry,
 )
 from gateway.errors import ConfigError
-from sampler.config import parse
+from sampler.config import parse, remarks
 
 EXAMPLE = """\
 receivers: {otlp: {protocols: {grpc: {endpoint: "0.0.0.0:4317"}}}}
@@ -156,3 +156,78 @@ def test_a_member_takes_what_balancers_forward() -> None:
         with pytest.raises(ConfigError) as caught:
             parse(load([("f", text)], {}))
         assert [message in mistake.message for mistake in caught.value.mistakes] == [True]
+
+
+def judge(text: str) -> list[str]:
+    try:
+        parse(load([("f", text)], {}))
+    except ConfigError as error:
+        return str(error).splitlines()
+    return []
+
+
+SAMPLING = """\
+receivers: {otlp: {protocols: {grpc: }}}
+processors:
+  tail_sampling:
+    policies:
+    - {name: a, type: string_attribute, string_attribute: {key: k, values: [ok, "a("], enabled_regex_matching: true}}
+    - name: b
+      type: ottl_condition
+      ottl_condition:
+        span:
+        - |
+          name == "x"
+          and nonsense == 1
+exporters: {debug: }
+service: {pipelines: {traces: {receivers: [otlp], processors: [tail_sampling], exporters: [debug]}}}
+"""
+
+
+def test_every_bad_policy_is_named_at_its_place() -> None:
+    """Expressions and conditions are judged at load: the first mistake of each policy, at its line and column."""
+    found = judge(SAMPLING)
+    assert [line.split(": ")[0] for line in found] == ["f:5:82", "f:12:15"]
+    assert "processors.tail_sampling.policies[1].ottl_condition.span[0]: " in found[1]
+
+
+def test_bad_policies_are_named_beside_mistakes_of_the_language() -> None:
+    """A policy that only its module can judge is judged even if the file has other mistakes."""
+    found = judge(
+        SAMPLING.replace("    policies:", "    num_traces: few\n    policies:").replace("type: ottl", "tipe: ottl")
+    )
+    assert [line.split(":")[1] for line in found] == ["4", "6", "7", "8"]
+
+
+def test_a_tail_sampling_that_is_not_used_is_judged_too() -> None:
+    """What is defined and not named is checked: its policies as well."""
+    unused = SAMPLING.replace(
+        "  tail_sampling:", "  tail_sampling: {policies: [{name: a, type: always_sample}]}\n  tail_sampling/2:", 1
+    )
+    assert len(judge(unused)) == 2
+
+
+def test_policies_may_ask_too_much_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each policy may be right, and all together too much for a sampler: then their list is the mistake."""
+    monkeypatch.setattr(limits, "MARKS_MAX", 1)
+    right = SAMPLING.replace('"a("', '"a"').replace("nonsense == 1", "true")
+    (found,) = judge(right)
+    assert found.startswith("f:5:5: processors.tail_sampling.policies: ")
+
+
+def test_remarks_have_places() -> None:
+    """What is remarked on a right file has the file, line and column of the key it is about."""
+    text = SAMPLING.replace('"a("', '"a"').replace("nonsense == 1", "true")
+    found = [str(remark) for remark in remarks(load([("f", text)], {}))]
+    assert [line.split(" ")[:2] for line in found] == [
+        ["f:5:77:", "warning:"],
+        ["f:5:81:", "warning:"],
+        ["f:5:77:", "note:"],
+        ["f:5:81:", "note:"],
+    ]
+
+
+def test_remarks_are_for_right_files_only() -> None:
+    """A file with mistakes is not remarked on: its mistakes are raised."""
+    with pytest.raises(ConfigError):
+        remarks(load([("f", SAMPLING)], {}))

@@ -133,7 +133,7 @@ def test_a_refused_request_is_searched_for_its_culprit() -> None:
             exports.delivered(Delivered(send.attempt))
         todo += sends(exports.send(0.0))
     assert sorted(arrived) == sorted("ABCDEGH") and asked == 1 + 2 * 3
-    assert tally.get(metrics.SPANS_LOST, "refused") == 1
+    assert tally.get(metrics.SPANS_LOST, "refused") == 1 == tally.get(metrics.EXPORT_GIVEN_UP, "backend")
     assert exports.idle() and exports.held == 0
 
 

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import grpc
 import orjson
 import pytest
@@ -31,9 +32,9 @@ from gateway.errors import StartupError
 from gateway.net.grpc_server import TRACE_SERVICE
 from gateway.net.tier import Worker
 from gateway.otlp.otlp_json import spans_of
-from sampler.service import Service, for_worker, http_address
+from sampler.service import Service, admin_address, for_worker, http_address
 from tests.support.ports import free_endpoints
-from tests.support.spans import request, span
+from tests.support.spans import request, span, trace_id
 
 pytestmark = pytest.mark.integration
 
@@ -134,3 +135,48 @@ def test_a_member_says_where_it_takes_http(tmp_path: Path) -> None:
     assert address(HttpListener(Endpoint("127.0.0.1", 4318))) == ""
     assert address(replace(fits, request_bytes_max=1000)) == ""
     assert address(replace(fits, traces_path="/otlp")) == ""
+
+
+def test_a_member_says_where_its_pages_are(tmp_path: Path) -> None:
+    """It is the advertised host at the port of health_check, or else of the metrics, if others reach it there."""
+    everywhere = Endpoint("0.0.0.0", 4317)
+
+    def address(
+        health: str | None,
+        metrics: str | None = None,
+        advertise: str = "10.0.0.1",
+        member: bool = True,
+        worker: int = 0,
+    ) -> str:
+        membership = RedisMembership(RedisCluster("redis://h"), advertise=Endpoint(advertise, 4317)) if member else None
+        checked = HealthCheck(Endpoint(health, 13133)) if health is not None else None
+        shown = Telemetry(metrics=Endpoint(metrics, 8888)) if metrics is not None else Telemetry()
+        changes = {"membership": membership, "health": checked, "telemetry": shown}
+        return admin_address(for_worker(config(tmp_path, everywhere, **changes), worker))
+
+    assert address("0.0.0.0") == address("") == address("10.0.0.1") == "10.0.0.1:13133"
+    assert address("0.0.0.0", worker=3) == "10.0.0.1:13133"  # workers answer through their parent
+    assert address("localhost", "0.0.0.0") == address(None, "0.0.0.0") == "10.0.0.1:8888"
+    assert address("localhost") == address(None) == address("0.0.0.0", member=False) == ""
+    assert address("localhost", advertise="127.0.0.1") == "127.0.0.1:13133"
+
+
+async def test_it_explains_and_counts_what_it_took_in(tmp_path: Path) -> None:
+    """A sampler alone tells of a trace, and counts what it took in by receiver and under a Collector's names."""
+    listen, admin = free_endpoints(2)
+    made = config(tmp_path, listen, health=HealthCheck(admin))
+    stop = asyncio.Event()
+    running = asyncio.create_task(Service(made, Worker()).run(stop))
+    await export(listen, request(span("A", 1), span("A", 2), span("B", 0)))
+    async with aiohttp.ClientSession(f"http://{admin}") as session:
+        async with session.get(f"/debug/trace/{trace_id('A').hex()}") as answer:
+            told = await answer.json()
+        async with session.get("/metrics") as answer:
+            page = (await answer.text()).splitlines()
+    assert (told["state"], told["spans"], told["owner"]) == ("undecided", 2, str(listen))
+    assert 0 < told["due_in"] < 31
+    assert 'otelcol_receiver_accepted_spans_total{receiver="otlp",transport="grpc"} 2.0' in page
+    assert 'otelcol_receiver_refused_spans{receiver="otlp",transport="grpc"} 1.0' in page
+    assert "otelcol_processor_tail_sampling_new_trace_id_received 1.0" in page
+    stop.set()
+    assert await running == 0

@@ -1,4 +1,4 @@
-"""gateway.otlp.facts: the aggregate's meaning, against the Collector's latency policy and against what the kernel folds."""
+"""The aggregate of a trace: what it means, against the Collector's latency policy and against what the kernel folds."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from gateway import kernel
-from gateway.kernel.names import LONGER_THAN, MARKED, STATUS_IN
-from gateway.otlp.facts import Facts
+from gateway.kernel.names import LONGER_THAN, MARKED, STATUS_IN, Node
 from tests.support import spans, wire
-from tests.support.facts import facts_of, whole_ms
+from tests.support.facts import Facts, facts_of, plan_of, whole_ms
 
 EVERYTHING = (-(2**62), 2**62)
 
@@ -27,10 +26,13 @@ def folds(made: list[Span], expected: Facts, marks: tuple[tuple[int, int], ...] 
     found = kernel.chosen.Spans(facts=True)
     body = spans.request(*made)
     for test, true in truths:
-        traces = kernel.chosen.Traces(found, bytes_max=1 << 20, traces_max=10, intervals=list(marks))
+        plan = plan_of({mark: number for number, mark in enumerate(marks)})
+        traces = kernel.chosen.Traces(found, bytes_max=1 << 20, traces_max=10, plan=plan)
+        program = kernel.chosen.Program([Node(*test)])
+        traces.join(program)
         found.read(body)
         traces.add(body, 0, lambda _: None)
-        done, dropped, kept = traces.decide(kernel.chosen.Program([test]), 0, 1, lambda *_: None, [0])
+        done, dropped, kept = traces.decide(program, 0, 1, lambda *_: None)
         if done != 1 or bool(kept) != true or sum(each.spans for each in kept) + dropped != expected.span_count:
             return False
     return True
@@ -57,7 +59,7 @@ def test_the_aggregate_is_the_collectors(values: list[tuple[int, int, int]]) -> 
         if greatest == 0 or end > greatest:
             greatest = end
         durations.append(greatest - least)
-    marks = (*[(whole_ms(each) - 1, whole_ms(each)) for each in durations], EVERYTHING, (5, 7))
+    marks = tuple(dict.fromkeys([*[(whole_ms(each) - 1, whole_ms(each)) for each in durations], EVERYTHING, (5, 7)]))
     facts = facts_of(made, marks)
     assert facts.inside == {each for each in marks if any(each[0] < whole_ms(long) <= each[1] for long in durations)}
     assert facts.duration_max == max([0, *durations])

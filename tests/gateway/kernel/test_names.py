@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.kernel import Kernel
-from gateway.kernel.names import ALWAYS, HASH_UPTO, LONGER_THAN, MARKED, STATUS_IN, Added, Kept
+from gateway.kernel.names import ALWAYS, Added, Kept, Node
 from tests.support.wire import plain_request, plain_span
 
 
@@ -13,12 +13,9 @@ def test_all_forms_answer_in_these_words(kernel: Kernel) -> None:
     traces = kernel.Traces(spans, bytes_max=1 << 20, traces_max=10)
     body = plain_request(plain_span(b"A" * 16, b"a" * 8))
     spans.read(body)
-    assert traces.add(body, 3, lambda _: None) == Added(spans=1, traces=1, duplicates=0, late_dropped=0, late=[])
-    *_, (kept,) = traces.decide(kernel.Program([(ALWAYS, 0, 0)]), 3, 1, lambda *_: None, [0])
+    assert traces.add(body, 3, lambda _: None) == Added(spans=1, traces=1, duplicates=0, late_dropped={}, late=[])
+    program = kernel.Program([Node(ALWAYS)])
+    traces.join(program)
+    *_, (kept,) = traces.decide(program, 3, 1, lambda *_: None)
     assert kept == Kept(trace_id=b"A" * 16, request=body, spans=1, span_ids=b"a" * 8, policy=0)
     assert isinstance(kept, Kept)
-
-
-def test_the_tests_are_told_apart() -> None:
-    """No two kinds of test have one number."""
-    assert len({ALWAYS, STATUS_IN, LONGER_THAN, MARKED, HASH_UPTO}) == 5

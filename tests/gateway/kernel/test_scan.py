@@ -28,7 +28,7 @@ def read(kernel: Kernel, request: bytes) -> Any:
 
 def facts(kernel: Kernel, *fields: bytes, start: str = "usual") -> tuple[int, int, int]:
     """Start, end and status of a span with these fields after its ids."""
-    status, start_time, end_time = read(kernel, wire.plain_request(STARTS[start] + b"".join(fields))).rows()[0][6:]
+    status, start_time, end_time, _ = read(kernel, wire.plain_request(STARTS[start] + b"".join(fields))).rows()[0][6:]
     return start_time, end_time, status
 
 
@@ -196,7 +196,28 @@ def test_what_stands_before_garbage_counts(kernel: Kernel) -> None:
     """A span that stops being protobuf half-way still gives what was read before, and the next one gives its own."""
     half = STARTS["usual"] + wire.fixed64_field(7, 5) + wire.message(15, wire.number_field(3, 2)) + b"\xff\xff"
     rows = read(kernel, wire.plain_request(half + bytes(120), half, USUAL)).rows()
-    assert [row[6:] for row in rows] == [(2, 5, 0), (2, 5, 0), (0, 0, 0)]
+    assert [row[6:9] for row in rows] == [(2, 5, 0), (2, 5, 0), (0, 0, 0)]
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize(
+    ("parent", "root"),
+    [
+        (b"", 1),
+        (wire.bytes_field(4, b""), 1),
+        (wire.bytes_field(4, bytes(8)), 1),
+        (wire.bytes_field(4, b"parentid"), 0),
+        (wire.bytes_field(4, bytes(7) + b"x"), 0),
+        (wire.bytes_field(4, bytes(9)), 1),
+        (wire.bytes_field(4, bytes(11) + b"x"), 0),
+        (wire.bytes_field(4, b"parentid") + wire.bytes_field(4, b""), 1),
+    ],
+)
+def test_a_root_names_no_parent(kernel: Kernel, start: str, parent: bytes, root: int) -> None:
+    """A span without a parent's id, or with nothing but zeros there, is a root; the last one given counts."""
+    for tail in (b"", b"\x92\x03\x01x"):  # a field that is spelled as usual, and one that is not
+        rows = read(kernel, wire.plain_request(STARTS[start] + parent + tail)).rows()
+        assert rows[0][9] == root
 
 
 def test_facts_only_where_asked_for(kernel: Kernel) -> None:
@@ -205,7 +226,7 @@ def test_facts_only_where_asked_for(kernel: Kernel) -> None:
     without = kernel.Spans(facts=False)
     without.read(request)
     assert without.rows()[0][:6] == read(kernel, request).rows()[0][:6]
-    assert without.rows()[0][6:] == (0, 0, 0)
+    assert without.rows()[0][6:] == (0, 0, 0, 0)
 
 
 # ---------------------------------------------------------------- framing

@@ -1,4 +1,4 @@
-"""gateway.kernel.traces against a dict of lists of decoded spans, and against the policies' own votes."""
+"""gateway.kernel.traces against a dict of lists of decoded spans, and against the plainest meaning of policies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +28,34 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from gateway import limits
 from gateway.errors import MalformedRequestError
 from gateway.kernel import Kernel, load
-from gateway.kernel.names import ALWAYS, HASH_UPTO, LONGER_THAN, MARKED, Envelope
+from gateway.kernel.journal import Journal
+from gateway.kernel.names import ALWAYS, DUE, LONGER_THAN, MARKED, STATUS_IN, Envelope, Node, Rules
+from gateway.kernel.names import ROOT as ROOT_RECEIVED
 from gateway.kernel.traces import ROW_BYTES, Traces, segment_bytes
 from gateway.otlp.join import join
 from gateway.otlp.split import Envelope as NamedEnvelope
 from gateway.otlp.split import split
-from sampler.policy import Policy, decide, marks_of
-from sampler.policy.always_sample import AlwaysSample
-from sampler.policy.latency import Latency
-from sampler.policy.probabilistic import Probabilistic, probabilistic
-from sampler.policy.status_code import StatusCode
 from tests.support import wire
-from tests.support.facts import MS, facts_of
+from tests.support.facts import (
+    MS,
+    Facts,
+    Rule,
+    all_of,
+    always,
+    counted,
+    decider,
+    facts_of,
+    fnv1a,
+    hashed,
+    latency,
+    marks_of,
+    negated,
+    plan_of,
+    status,
+)
 
 EVER = 2**62
-KEEP_ALL = [(ALWAYS, 0, 0)]
+KEEP_ALL = [Node(ALWAYS)]
 SEGMENT = segment_bytes(0)
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -51,7 +64,7 @@ def nothing_past(_: bytes) -> None:
     return None
 
 
-def forget(_: bytes, __: bool) -> None:
+def forget(_: bytes, __: bool, ___: int) -> None:
     return None
 
 
@@ -74,7 +87,11 @@ class Store:
     def __init__(self, kernel: Kernel, bytes_max: int = 1 << 20, traces_max: int = 10_000, **options: Any) -> None:
         self.spans = kernel.Spans(facts=True)
         self.traces = kernel.Traces(self.spans, bytes_max=bytes_max, traces_max=traces_max, **options)
-        self.program = kernel.Program(KEEP_ALL)
+        self.keep_with(kernel.Program(KEEP_ALL))
+
+    def keep_with(self, program: Any) -> None:
+        self.program = program
+        self.traces.join(program)
 
     def add(self, request: bytes, bucket: int = 1, past: Any = nothing_past) -> Any:
         self.spans.read(request)
@@ -82,7 +99,7 @@ class Store:
 
     def take(self, most: int = EVER, bucket_max: int = EVER) -> list[Any]:
         """Keep the traces that are due first."""
-        return self.traces.decide(self.program, bucket_max, min(most, 1 << 40), forget, [0])[2]
+        return self.traces.decide(self.program, bucket_max, min(most, 1 << 40), forget)[2]
 
 
 # ---------------------------------------------------------------- the model
@@ -99,15 +116,18 @@ class Held:
     ids: list[bytes] = field(default_factory=list)
 
 
-POLICIES: list[Policy] = [
-    Latency("slow", 5),
-    Latency("odd", 3, 6),
-    Latency("negative", -7, 2),
-    Latency("wide", 20, 2**62),
-    StatusCode("errors", 0b100),
-    StatusCode("fine", 0b011),
-    probabilistic("some", 10),
-    probabilistic("half", 50, "another salt"),
+SALT = fnv1a(b"salt")
+RULES = [
+    latency(5),
+    latency(3, 6),
+    latency(-7, 2),
+    latency(20, 2**62),
+    status(0b100),
+    status(0b011),
+    hashed(SALT, 2**64 // 10),
+    hashed(fnv1a(b"another salt"), 2**63),
+    counted(3, 5),
+    all_of([latency(3, 9), negated(status(0b100))]),
 ]
 times = st.one_of(st.just(0), st.integers(0, 30).map(lambda ms: ms * MS), st.integers(0, 2**64 - 1))
 sizes = st.one_of(st.integers(0, 40), st.integers(0, 700), st.sampled_from([SEGMENT // 8 - 60, SEGMENT, 3 * SEGMENT]))
@@ -157,13 +177,12 @@ class Machine(RuleBasedStateMachine):
         self.past: dict[bytes, bool] = {}
         self.arrived = 0
 
-    @initialize(policies=st.lists(st.sampled_from(POLICIES), max_size=5), seed=st.sampled_from([0, 7, 2**64 - 1]))
-    def begin(self, policies: list[Policy], seed: int) -> None:
-        self.policies = [*policies]
-        marks = marks_of(policies)
-        self.store = Store(self.kernel, bytes_max=20_000, intervals=list(marks), seed=seed)
-        self.marks = marks
-        self.program = self.kernel.Program([each.test(marks) for each in policies])
+    @initialize(rules=st.lists(st.sampled_from(RULES), max_size=5), seed=st.sampled_from([0, 7, 2**64 - 1]))
+    def begin(self, rules: list[Rule], seed: int) -> None:
+        self.rules = rules
+        self.marks = marks_of(rules)
+        self.store = Store(self.kernel, bytes_max=20_000, plan=plan_of(self.marks), seed=seed)
+        self.store.keep_with(self.kernel.Program([each.node(self.marks) for each in rules]))
 
     @rule(given_parts=st.lists(parts, max_size=3), bucket=st.integers(0, 5))
     def add(self, given_parts: list[Any], bucket: int) -> None:
@@ -207,7 +226,8 @@ class Machine(RuleBasedStateMachine):
         for envelope, found in split(body).scopes:
             for own, span_id, start, at, stop in found:
                 self.take_in_span(own, span_id, envelope, body[start:stop], body[at:stop], bucket, counts, late)
-        assert added[:4] == (counts["spans"], counts["traces"], counts["duplicates"], counts["dropped"])
+        assert added[:3] == (counts["spans"], counts["traces"], counts["duplicates"])
+        assert sum(added.late_dropped.values()) == counts["dropped"]
         assert added.late == late
 
     def take_in_span(
@@ -242,10 +262,13 @@ class Machine(RuleBasedStateMachine):
 
     def take_out(self, bucket_max: int, most: int) -> None:
         told: list[tuple[bytes, bool]] = []
-        tally = [0] * len(self.policies)
-        done, dropped, kept = self.store.traces.decide(
-            self.program, bucket_max, most, lambda own, keep: told.append((own, keep)), tally
-        )
+        notes = []
+
+        def remember(own: bytes, keep: bool, note: int) -> None:
+            told.append((own, keep))
+            notes.append(note)
+
+        done, dropped, kept = self.store.traces.decide(self.store.program, bucket_max, most, remember, stamp=7 << 10)
         order = sorted(
             (each for each in self.waiting if self.waiting[each].bucket <= bucket_max),
             key=lambda each: (self.waiting[each].bucket, self.waiting[each].number),
@@ -253,21 +276,17 @@ class Machine(RuleBasedStateMachine):
         assert [own for own, _ in told] == order and done == len(order)
         expected = []
         lost = 0
-        by: Counter[str] = Counter()
-        for own, keep in told:
+        for (own, keep), note in zip(told, notes, strict=True):
             held = self.waiting.pop(own)
-            decision = decide(self.policies, facts_of(held.spans, self.marks), own)
-            assert keep == decision.keep
+            index = decider(self.rules, facts_of(held.spans, [*self.marks]), own)
+            assert keep == (index >= 0) and note == (7 << 10 | index + 1)
             self.past[own] = keep
             if keep:
-                by[decision.policy] += 1
-                index = [each.name for each in self.policies].index(decision.policy)
                 expected.append((own, join(held.fragments), len(held.spans), b"".join(held.ids), index))
             else:
                 lost += len(held.spans)
         assert dropped == lost
-        assert [tuple(each) for each in kept] == expected
-        assert {self.policies[index].name: count for index, count in enumerate(tally) if count} == by
+        assert [tuple(each)[:5] for each in kept] == expected
 
     @invariant()
     def sums(self) -> None:
@@ -315,53 +334,53 @@ edges = st.one_of(
     st.integers(0, 2**64 - 1),
 )
 bounds = st.one_of(st.integers(-9, 12), st.sampled_from([-(2**63), 2**63 - 1, 2**44, 2**64 // MS]))
-any_policy = st.one_of(
-    st.builds(Latency, st.just("l"), bounds),
-    st.builds(Latency, st.just("u"), bounds, bounds),
-    st.builds(StatusCode, st.just("s"), st.integers(1, 7)),
-    st.builds(probabilistic, st.just("p"), st.floats(0, 30), st.sampled_from(["", "salt", "pepper"])),
-    st.builds(Probabilistic, st.just("h"), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1)),
-    st.builds(AlwaysSample, st.just("a")),
+leaves = st.one_of(
+    st.builds(latency, bounds),
+    st.builds(latency, bounds, bounds),
+    st.builds(status, st.integers(1, 7)),
+    st.builds(hashed, st.sampled_from([SALT, fnv1a(b"pepper"), 0]), st.integers(0, 2**64 - 1)),
+    st.builds(counted, st.integers(0, 4), st.integers(0, 8)),
+    st.builds(always),
+)
+any_rule = st.recursive(
+    leaves, lambda inner: st.builds(all_of, st.lists(inner, max_size=3)) | st.builds(negated, inner)
 )
 
 
 @settings(max_examples=100)
 @given(
-    st.lists(any_policy, max_size=8),
+    st.lists(any_rule, max_size=8),
     st.lists(st.tuples(edges, edges, st.sampled_from([0, 1, 2, 3, 2**31 - 1])), min_size=1, max_size=7),
     st.binary(min_size=16, max_size=16).filter(any),
 )
 def test_programs_are_the_policies(
-    kernel: Kernel, policies: list[Policy], values: list[tuple[int, int, int]], own: bytes
+    kernel: Kernel, rules: list[Rule], values: list[tuple[int, int, int]], own: bytes
 ) -> None:
-    """The kernel keeps what the policies' votes keep, and by the same policy, whatever their bounds and the spans' times."""
-    named: list[Policy] = [_named(each, str(number)) for number, each in enumerate(policies)]
-    marks = marks_of(named)
-    store = Store(kernel, intervals=list(marks))
+    """The kernel keeps what the policies keep by their plainest meaning, and by the same policy, whatever their bounds and the
+    spans' times."""
+    marks = marks_of(rules)
+    store = Store(kernel, plan=plan_of(marks))
     made = [span(own, at + 1, times=value[:2], status=value[2]) for at, value in enumerate(values)]
     store.add(wire.plain_request(*made))
-    tally = [0] * len(named)
-    program = kernel.Program([each.test(marks) for each in named])
-    *_, kept = store.traces.decide(program, 1, 1, forget, tally)
-    decision = decide(named, facts_of(map(Span.FromString, made), marks), own)
-    assert bool(kept) == decision.keep == any(tally)
-    if kept:
-        assert kept[0].policy == int(decision.policy) == tally.index(1)
+    store.keep_with(kernel.Program([each.node(marks) for each in rules]))
+    facts = facts_of(map(Span.FromString, made), [*marks])
+    assert [each.policy for each in store.take()] == [each for each in [decider(rules, facts, own)] if each >= 0]
+    assert store.program.votes() == [int(rule.keeps(facts, own)) for rule in rules]
 
 
-def _named(policy: Policy, name: str) -> Policy:
-    return replace(policy, name=name)  # type: ignore[type-var]
+def kept_by(store: Store, nodes: list[Node], kernel: Kernel) -> int:
+    """Which of these policies keeps the only trace."""
+    store.keep_with(kernel.Program(nodes))
+    return int(store.take()[0].policy)
 
 
-def test_sixty_four_marks(kernel: Kernel) -> None:
-    """All 64 intervals that may be asked about are told from each other."""
-    intervals = [(ms, ms + 1) for ms in range(64)]
-    for ms in range(64):
-        store = Store(kernel, intervals=intervals)
+def test_more_marks_than_a_word_holds(kernel: Kernel) -> None:
+    """All of 200 intervals that may be asked about are told from each other."""
+    intervals = {(ms, ms + 1): ms for ms in range(200)}
+    for ms in range(0, 200, 7):
+        store = Store(kernel, plan=plan_of(intervals))
         store.add(wire.plain_request(span(1, 1, times=(MS, (ms + 2) * MS))))
-        tally = [0] * 64
-        store.traces.decide(kernel.Program([(MARKED, mark, 0) for mark in range(64)]), 1, 1, forget, tally)
-        assert tally.index(1) == ms
+        assert kept_by(store, [Node(MARKED, mark) for mark in range(200)], kernel) == ms
 
 
 def test_a_large_trace_is_longest_by_all_its_spans(kernel: Kernel) -> None:
@@ -369,32 +388,93 @@ def test_a_large_trace_is_longest_by_all_its_spans(kernel: Kernel) -> None:
     for end, expected in ((6 * MS - 1, 1), (6 * MS, 0)):
         store = Store(kernel)
         store.add(wire.plain_request(span(1, 1, times=(1, 2)), span(1, 2, times=(5, end + 1))))
-        tally = [0, 0]
-        store.traces.decide(kernel.Program([(LONGER_THAN, 5, 0), (LONGER_THAN, 4, 0)]), 1, 1, forget, tally)
-        assert tally.index(1) == expected
+        assert kept_by(store, [Node(LONGER_THAN, 5), Node(LONGER_THAN, 4)], kernel) == expected
 
 
 def test_milliseconds_are_cut_off_towards_zero(kernel: Kernel) -> None:
     """A trace that ends 1.5 ms before it starts lasts -1 ms, as in the Collector."""
+    intervals = {(each - 1, each): mark for mark, each in enumerate(range(-4, 5))}
     for start, ms in ((5 * MS, 0), (6 * MS - 1, 0), (6 * MS, -1), (6 * MS + MS // 2, -1), (7 * MS, -2), (4 * MS, 1)):
         for order in (range(9), range(8, -1, -1)):
-            store = Store(kernel, intervals=[(each - 1, each) for each in range(-4, 5)])
+            store = Store(kernel, plan=plan_of(intervals))
             store.add(wire.plain_request(span(1, 1, times=(start, 5 * MS))))
-            tally = [0] * 9
-            store.traces.decide(kernel.Program([(MARKED, mark, 0) for mark in order]), 1, 1, forget, tally)
-            assert order[tally.index(1)] == ms + 4
+            assert order[kept_by(store, [Node(MARKED, mark) for mark in order], kernel)] == ms + 4
 
 
 def test_the_hash_of_one_salt_is_not_anothers(kernel: Kernel) -> None:
     """Probabilistic policies of several salts, by turns, each see their own hash."""
-    one, other = probabilistic("one", 50), probabilistic("other", 50, "salt")
-    tests = [(HASH_UPTO, each.state, each.threshold) for each in (one, other, one, other)]
+    one, other = hashed(SALT, 2**63), hashed(fnv1a(b"other"), 2**63)
+    rules = [one, other, one, other]
     for number in range(1, 40):
         for first in range(3):
             store = Store(kernel)
             store.add(wire.plain_request(span(number, 1)))
-            *_, kept = store.traces.decide(kernel.Program(tests[first:]), 1, 1, forget, [0] * 4)
-            assert bool(kept) == decide([one, other], facts_of([]), trace_id(number)).keep
+            store.keep_with(kernel.Program([each.node({}) for each in rules[first:]]))
+            keeps = any(each.keeps(Facts(), trace_id(number)) for each in rules[first:])
+            assert bool(store.take()) == keeps
+
+
+# ---------------------------------------------------------------- before their time
+
+PARENT = wire.bytes_field(4, b"parent!!")
+
+
+def add_with_root(store: Store, body: bytes, bucket: int, early: int) -> None:
+    store.spans.read(body)
+    store.traces.add(body, bucket, nothing_past, early)
+
+
+def test_a_root_brings_a_trace_forward(kernel: Kernel) -> None:
+    """A trace is due when its root has waited, if that is earlier than its own time, and never later than before."""
+    journal = Journal(1, 1 << 16)
+    store = Store(kernel)
+    store.keep_with(kernel.Program(KEEP_ALL, journal=journal))
+    add_with_root(store, wire.plain_request(span(1, 1, PARENT), span(2, 1, PARENT), span(3, 1, PARENT)), 10, 3)
+    assert store.traces.first_bucket() == 10
+    add_with_root(store, wire.plain_request(span(2, 2), span(3, 2, wire.bytes_field(4, bytes(8)))), 12, 5)
+    add_with_root(store, wire.plain_request(span(2, 3)), 14, 7)  # a second root
+    add_with_root(store, wire.plain_request(span(1, 2)), 15, 20)  # too late to matter
+    assert store.traces.look(trace_id(2)) == (3, store.traces.look(trace_id(2))[1], 5)
+    assert store.traces.first_bucket() == 5
+    assert [each.trace_id for each in store.take(bucket_max=9)] == [trace_id(2), trace_id(3)]
+    assert len(store.traces) == 1 and store.traces.look(trace_id(2)) is None
+    assert [each.trace_id for each in store.take(bucket_max=10)] == [trace_id(1)]
+    assert [each.cause for each in journal.since(0)] == [ROOT_RECEIVED, ROOT_RECEIVED, DUE]
+    assert store.traces.held == (0, 0) and store.traces.first_bucket() is None
+
+
+def test_a_trace_that_is_too_large_is_dropped_at_once(kernel: Kernel) -> None:
+    """What measures more than the bound is dropped when the request that made it so was taken in, whoever would keep it."""
+    store = Store(kernel, trace_bytes_max=300)
+    store.add(wire.plain_request(span(1, 1), span(2, 1, wire.padding(400)), span(3, 1)))
+    told: list[Any] = []
+    done, dropped, kept = store.traces.settle(store.program, lambda *each: told.append(each), 1.0, 1 << 10)
+    assert (done, dropped, kept, told) == (1, 1, [], [(trace_id(2), False, 1 << 10)])
+    assert [each.trace_id for each in store.take()] == [trace_id(1), trace_id(3)]
+    assert store.traces.held == (0, 0)
+
+
+def test_eager_traces_are_decided_by_the_span_that_settles_it(kernel: Kernel) -> None:
+    """With span-ingest a trace is kept as soon as a policy keeps it, with what has come so far; the rest is not kept."""
+    store = Store(kernel, eager=True)
+    store.keep_with(kernel.Program([Node(STATUS_IN, 0b100)], Rules(ingest=1)))
+    store.add(wire.plain_request(span(1, 1), span(2, 1)))
+    assert store.traces.settle(store.program, forget, 1.0) == (0, 0, [])
+    store.add(wire.plain_request(span(1, 2, status=2), span(2, 2), span(1, 3)))
+    (kept,) = store.traces.settle(store.program, forget, 1.0)[2]
+    assert (kept.trace_id, kept.spans) == (trace_id(1), 3)
+    assert store.traces.decide(store.program, EVER, 9, forget)[:2] == (1, 2)
+    assert store.traces.held == (0, 0)
+
+
+def test_what_a_trace_measures(kernel: Kernel) -> None:
+    """The spans, and what they stand in once for each request, as the Collector counts: the size of a request of it alone."""
+    store = Store(kernel)
+    one = wire.message(1, wire.padding(50), wire.message(2, wire.padding(20), wire.bytes_field(2, span(1, 1))))
+    store.add(one)
+    assert store.traces.look(trace_id(1))[1] == len(one)
+    store.add(wire.message(1, wire.padding(50), wire.message(2, wire.padding(20), wire.bytes_field(2, span(1, 2)))))
+    assert store.traces.look(trace_id(1))[1] == 2 * len(one)
 
 
 # ---------------------------------------------------------------- the arena
@@ -602,8 +682,9 @@ pad = wire.padding(size - 36) if size > 36 else b""
 read = kernel.Spans(facts=True)
 store = kernel.Traces(read, bytes_max=2 << 30, traces_max=2_000_000, seed=1)
 program = kernel.Program([])
+store.join(program)
 body = request(1_000_000_000)
-read.read(body); store.add(body, 0, lambda _: None); store.decide(program, 0, 500, lambda *_: None, [])
+read.read(body); store.add(body, 0, lambda _: None); store.decide(program, 0, 500, lambda *_: None)
 start = resident()
 for turn in range(turns):
     for first in range(0, traces, 500):
@@ -612,7 +693,7 @@ for turn in range(turns):
         store.add(body, first, lambda _: None)
     full, held = resident(), store.held[1]
     assert store.held[0] == traces * spans
-    while store.decide(program, 2**62, 2000, lambda *_: None, [])[0]:
+    while store.decide(program, 2**62, 2000, lambda *_: None)[0]:
         pass
     assert store.held == (0, 0)
     print(start, full, held, resident())

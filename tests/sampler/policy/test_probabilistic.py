@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.kernel.names import HASH_UPTO
-from gateway.otlp.facts import Facts
-from sampler.policy import BadPolicyError, Verdict
-from sampler.policy.probabilistic import DEFAULT_SALT, fnv1a, probabilistic, threshold_of
+from gateway.kernel.names import HASH_UPTO, RANDOM_FROM, Node
+from sampler.policy import BadPolicyError
+from sampler.policy.probabilistic import DEFAULT_SALT, fnv1a, hash_upto, probabilistic
 
 HASHES = [
     ("00" * 16, 16254958829412527165, 9316101679626017984),
@@ -43,34 +42,45 @@ def test_the_hash_is_the_collectors(trace_id: str, default: int, salted: int) ->
 @pytest.mark.parametrize(("percentage", "threshold"), THRESHOLDS)
 def test_the_threshold_is_the_collectors(percentage: float, threshold: int) -> None:
     """A percentage becomes the very threshold that Go's arithmetic gives."""
-    assert threshold_of(percentage) == threshold
+    assert hash_upto(percentage) == threshold
 
 
 @given(st.floats(-10, 110), st.floats(-10, 110))
 def test_a_higher_percentage_keeps_no_less(one: float, other: float) -> None:
     """What is kept at a percentage is kept at every higher one."""
     low, high = sorted((one, other))
-    assert 0 <= threshold_of(low) <= threshold_of(high) <= 2**64 - 1
+    assert 0 <= hash_upto(low) <= hash_upto(high) <= 2**64 - 1
 
 
-@pytest.mark.parametrize(("trace_id", "default", "salted"), HASHES)
-def test_the_hash_is_held_against_the_threshold(trace_id: str, default: int, salted: int) -> None:
-    """A trace is kept when its hash is at most the threshold; an empty salt means the default one."""
-    for percentage in (0, 10, 25, 50, 75, 100):
-        for salt, hashed in (("", default), ("test-salt", salted)):
-            expected = Verdict.KEEP if hashed <= threshold_of(percentage) else Verdict.NO
-            policy = probabilistic("p", percentage, salt)
-            assert policy.vote(Facts(), bytes.fromhex(trace_id)) is expected
-
-
-def test_not_a_number_is_refused() -> None:
+@pytest.mark.parametrize("consistent", [False, True])
+def test_not_a_number_is_refused(consistent: bool) -> None:
     """A percentage of NaN cannot be a policy."""
-    with pytest.raises(BadPolicyError):
-        threshold_of(float("nan"))
+    with pytest.raises(BadPolicyError) as caught:
+        probabilistic(float("nan"), consistent=consistent)
+    assert caught.value.path == ("sampling_percentage",)
 
 
 def test_the_kernel_is_given_the_salted_hash_and_the_threshold() -> None:
     """What the kernel compares is the hash that goes on from the salt, with the largest hash that is kept."""
-    policy = probabilistic("p", 10, "salt")
-    assert policy.test(()) == (HASH_UPTO, fnv1a(b"salt"), threshold_of(10))
-    assert policy.intervals == ()
+    assert probabilistic(10, "salt") == Node(HASH_UPTO, fnv1a(b"salt"), hash_upto(10))
+    assert probabilistic(10) == probabilistic(10, "") == Node(HASH_UPTO, fnv1a(DEFAULT_SALT.encode()), hash_upto(10))
+    assert probabilistic() == probabilistic(0)
+
+
+@pytest.mark.parametrize(
+    ("percentage", "least"),
+    [
+        (100, 0),
+        (150, 0),
+        (50, 1 << 55),
+        (25, 0xC0000000000000),
+        (10, 0xE6666666666666),
+        (0, 1 << 56),
+        (-5, 1 << 56),
+        (100 / 2**56, 2**56 - 1),
+        (50 / 2**56, 1 << 56),  # cannot be stated
+    ],
+)
+def test_consistent_probability_is_a_threshold_on_randomness(percentage: float, least: int) -> None:
+    """Where probability is to be stated, a trace is kept from OpenTelemetry's threshold for the percentage on; no salt counts."""
+    assert probabilistic(percentage, "salt", consistent=True) == Node(RANDOM_FROM, least)
