@@ -4,6 +4,7 @@ On the way in:
 tree            nodes that know their file, line and column
 source          the text of one file to a tree, strictly
 substitution    ${env:VAR} in the values of a tree
+within          where in a file a character of a value stands
 document        several files to one document; which tier it is for
 
 The language itself. It is one for both tiers (a file may define what it does not use), so its models live here:
@@ -16,7 +17,9 @@ receivers       receiver otlp
 headers         what is sent with every request
 otlp            exporter otlp_grpc
 processors      memory_limiter, batch
-tail_sampling   the sampling processor and its policies
+policy_types    the types of policies that hold no others
+policies        policies, and those that hold others
+tail_sampling   the sampling processor
 exporters       debug, file
 balancing       exporter load_balancing and its resolvers
 extensions      health_check, redis_membership

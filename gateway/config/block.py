@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from gateway.config.scalars import Unbuilt, not_built, passed_over
@@ -34,6 +35,8 @@ class Block(BaseModel):
     refused: ClassVar[
         Mapping[str, str]
     ] = {}  # keys that the Collector has and that have no place here, each with the reason
+    example: ClassVar[str] = ""  # for the documentation
+    apart: ClassVar[str] = ""  # what one is called where the documentation has a chapter on it elsewhere
 
     def flaws(self) -> Iterable[Flaw]:
         """What is wrong between the keys of this block."""
@@ -70,6 +73,11 @@ LIST = BeforeValidator(lambda given: [] if _empty(given) else given)
 """For a list: its key alone means an empty one."""
 
 Model = TypeVar("Model", bound=Block)
+
+
+def keys_of(model: type[Block]) -> dict[str, tuple[str, FieldInfo]]:
+    """Every key of a block, with the attribute and the field behind it: `and` is no name in Python."""
+    return {field.alias or name: (name, field) for name, field in model.model_fields.items()}
 
 
 def examine(model: type[Model], root: Node, path: Path) -> tuple[Model | None, list[Mistake]]:
@@ -139,7 +147,7 @@ class _Translator:
             return block.refused[key]
         if key in block.unbuilt:
             return not_built(block.unbuilt[key])
-        return f"unknown key{meant(key, block.model_fields)}"
+        return f"unknown key{meant(key, keys_of(block))}"
 
     def at_key(self, loc: Path, message: str) -> Mistake:
         path = (*self.path, *loc)
@@ -170,7 +178,7 @@ def block_at(model: type[Block], loc: Path) -> type[Block]:
     here: Any = model
     for step in loc:
         if isinstance(here, type) and issubclass(here, Block):
-            here = inner(here.model_fields[str(step)].annotation)
+            here = inner(keys_of(here)[str(step)][1].annotation)
         else:
             here = inner(get_args(here)[-1])
     assert isinstance(here, type) and issubclass(here, Block), f"no block at {loc}"

@@ -11,9 +11,10 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from gateway.config.block import Block, inner
+from gateway.config.block import Block, inner, keys_of
 from gateway.config.catalogue import ALIASES, SHELVES, Shelf
 from gateway.config.pipelines import Service
+from gateway.config.policies import POLICY_TYPES, Policy, block_of
 from gateway.config.scalars import Kind
 from gateway.config.words import listed
 
@@ -30,7 +31,9 @@ $ tailgate check --config sampler.yaml
 sampler.yaml:14:9: processors.tail_sampling.policies[2].latency.treshold_ms: unknown key; did you mean "threshold_ms"?
 ```
 
-Every mistake is named in one go, and the command exits with 2. Working files to begin with are in `deploy/quickstart/`.
+Every mistake is named in one go, and the command exits with 2. What is right and probably not meant is a `warning:`, and every
+place where `semantics: strict` would decide differently a `note:`; with these alone the command exits with 0. Working
+files to begin with are in `deploy/quickstart/`.
 
 ## The file
 
@@ -66,6 +69,17 @@ Anchors, aliases and `<<` work.
 is a mistake, except `0`. **Sizes** are a number of bytes or `512KiB`, `20MiB`, `1GiB`.
 """
 
+_POLICIES = """\
+### Policies
+
+What each type of policy is told stands in the block that is named after it. A block of another type beside it is a mistake: the
+Collector ignores it, and with it what its writer meant. Each of these examples is one entry of `policies`.
+
+`and`, `not`, `drop` and `composite` hold policies of their own. What stands inside a `not` holds no others; inside an `and` or a
+`drop` a `not` may stand beside those; inside a `composite` an `and`. Names of policies inside an `and`, `not` or `drop` are for
+people only and may be left out.
+"""
+
 
 class Row(NamedTuple):
     """One line of a table."""
@@ -97,25 +111,51 @@ def _shelf(shelf: Shelf) -> Iterator[str]:
 def _component(kind: str, model: type[Block]) -> str:
     aliases = [alias for alias, name in ALIASES.items() if name == kind]
     also = f" (also `{aliases[0]}`)" if aliases else ""
-    doc = "\n".join(line.strip() for line in (model.__doc__ or "").strip().splitlines())
-    return f"\n### `{kind}`{also}\n\n{doc}\n" + _table(model) + _refusals(model)
+    doc = _prose(model)
+    chapter = "".join(_policies()) if kind == "tail_sampling" else ""
+    return f"\n### `{kind}`{also}\n\n{doc}\n" + _table(model) + _refusals(model) + chapter
 
 
-def _table(model: type[Block]) -> str:
+def _policies() -> Iterator[str]:
+    """Every type of policy, with an example."""
+    yield f"\n{_POLICIES}"
+    yield _table(Policy, ("name", "type"))
+    for kind in POLICY_TYPES:
+        model = block_of(Policy, kind)
+        yield f"\n#### `{kind}`\n\n{_prose(model)}\n\n```yaml\n{_item(model.example)}```\n"
+        if keys_of(model):
+            yield _table(model)
+
+
+def _item(example: str) -> str:
+    """An example as an item of a list."""
+    lines = example.strip().splitlines()
+    return "".join(f"{'- ' if index == 0 else '  '}{line}\n" for index, line in enumerate(lines))
+
+
+def _prose(model: type[Block]) -> str:
+    return "\n".join(line.strip() for line in (model.__doc__ or "").strip().splitlines())
+
+
+def _table(model: type[Block], only: Sequence[str] = ()) -> str:
     lines = ["\n| Key | Value | Default | Meaning |\n|---|---|---|---|\n"]
-    lines += [f"| `{row.key}` | {row.kind} | {row.default} | {row.meaning} |\n" for row in rows(model)]
+    found = [row for row in rows(model) if not only or row.key in only]
+    lines += [f"| `{row.key}` | {row.kind} | {row.default} | {row.meaning} |\n" for row in found]
     return "".join(lines)
 
 
 def rows(model: type[Block], prefix: str = "") -> Iterator[Row]:
     """Every key of a block and of the blocks in it, by its dotted path."""
-    for name, field in model.model_fields.items():
+    for name, (_, field) in keys_of(model).items():
         key, held = prefix + name, inner(field.annotation)
         below = _block_in(held)
         if below is None:
             yield Row(key, _kind(field, held), _default(field), field.description or "")
             continue
         path = key + _steps(held)
+        if below.apart:
+            yield Row(key, _container(held, below.apart), _default(field), field.description or "")
+            continue
         if field.is_required() or field.default is None or path != key:
             yield Row(key, _container(held), _default(field), field.description or "")
         yield from rows(below, f"{path}.")
@@ -133,8 +173,9 @@ def _steps(held: Any) -> str:
     return {list: "[]", dict: ".NAME"}.get(get_origin(held), "")
 
 
-def _container(held: Any) -> str:
-    return {list: "list of blocks", dict: "mapping of blocks"}.get(get_origin(held), "block")
+def _container(held: Any, one: str = "block") -> str:
+    several = f"{one.removesuffix('y')}ies" if one.endswith("y") else f"{one}s"
+    return {list: f"list of {several}", dict: f"mapping of {several}"}.get(get_origin(held), one)
 
 
 def _kinds(held: Sequence[Any]) -> list[Kind]:
@@ -164,7 +205,7 @@ def _blocks(model: type[Block], prefix: str = "") -> Iterator[tuple[str, type[Bl
     for name, field in model.model_fields.items():
         held = inner(field.annotation)
         below = _block_in(held)
-        if below is not None:
+        if below is not None and not below.apart:
             yield from _blocks(below, f"{prefix}{name}{_steps(held)}.")
 
 

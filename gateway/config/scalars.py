@@ -150,9 +150,17 @@ class Only(Kind):
         return given
 
 
+_GROUPED = re.compile(r"-?[0-9]{1,3}(_[0-9]{3}){1,6}")  # 100_000, as the Collector's documentation has it
+
+_EXACT_MAX = 2.0**53  # up to here a float is a whole number for certain
+
+
 @dataclass(frozen=True, slots=True)
 class Whole(Kind):
-    """A whole number between two bounds, both included; `why` explains the upper or lower one."""
+    """A whole number between two bounds, both included; `why` explains the upper or lower one.
+
+    1e+06 is one: templates write large numbers so.
+    """
 
     min: int = 0
     max: int = INT64_MAX
@@ -164,6 +172,14 @@ class Whole(Kind):
         if self.max == INT64_MAX:
             return "whole number" if self.min == INT64_MIN else f"whole number, {self.min} or more"
         return f"whole number, {self.min} to {self.max}"
+
+    @override
+    def unwrapped(self, given: object) -> object:
+        value = Kind.unwrapped(self, given)
+        if isinstance(value, str) and _GROUPED.fullmatch(value):
+            return int(value)
+        whole = isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT_MAX
+        return int(value) if whole and isinstance(value, float) else value
 
     @override
     def read(self, given: Any, said: str) -> object:

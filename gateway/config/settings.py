@@ -227,6 +227,16 @@ class TailSampling:
     expected_new_traces_per_sec: int = 0
     sampled_cache_size: int = 0  # 0 means limits.DECISIONS_MAX
     non_sampled_cache_size: int = 0
+    decision_wait_after_root_received: float = 0.0  # 0: traces are not decided earlier for it
+    sample_on_first_match: bool = False
+    sampling_strategy: str = "trace-complete"  # or span-ingest
+    maximum_trace_size_bytes: int = 0  # 0: no bound
+    block_on_overflow: bool = False
+    drop_pending_traces_on_shutdown: bool = False
+    num_shards: int = 1  # has no effect: workers are how more than one core is used
+    semantics: str = "parity"  # or strict
+    tracestate: bool = False
+    record_policy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ class _Composer:
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
+        self.text = text
         self.events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
         self.anchors: dict[str, tuple[Node, int]] = {}
         self.mistakes: list[Mistake] = []
@@ -102,6 +103,11 @@ class _Composer:
     def mark(self, event: yaml.Event) -> Mark:
         assert event.start_mark is not None, "the parser marks every event"
         return Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def raw(self, event: yaml.ScalarEvent) -> str:
+        """How the text writes a scalar."""
+        assert event.start_mark is not None and event.end_mark is not None, "the parser marks every event"
+        return self.text[event.start_mark.index : event.end_mark.index]
 
     def mistake(self, mark: Mark, path: Path, message: str) -> Mistake:
         return Mistake(*mark, message, dotted(path))
@@ -139,7 +145,7 @@ class _Composer:
                 self.collection_tag(event, "seq", path)
                 node = self.items(mark, path)
             case yaml.ScalarEvent():
-                node = Scalar(mark, self.scalar(event, path))
+                node = Scalar(mark, self.scalar(event, path), self.raw(event))
         if event.anchor is not None:
             self.anchors[event.anchor] = node, self.nodes - before
         return node

@@ -49,8 +49,8 @@ class _Substitution:
 
     def node(self, node: Node, path: Path) -> Node:
         match node:
-            case Scalar(mark, str(text)) if "$" in text:
-                return self.text(mark, text, path)
+            case Scalar(mark, str(text), raw) if "$" in text:
+                return self.text(mark, text, raw, path)
             case Scalar():
                 return node
             case Items(mark, items):
@@ -61,7 +61,7 @@ class _Substitution:
                     {key: Entry(entry.key, self.node(entry.value, (*path, key))) for key, entry in entries.items()},
                 )
 
-    def text(self, mark: Mark, text: str, path: Path) -> Node:
+    def text(self, mark: Mark, text: str, raw: str, path: Path) -> Node:
         try:
             parts = _parse(text)
             match parts:
@@ -73,7 +73,7 @@ class _Substitution:
             self.mistakes.append(Mistake(*mark, str(refusal), dotted(path)))
             return Scalar(mark, UNKNOWN)
         if not any(isinstance(part, _Reference) for part in parts):
-            return Scalar(mark, joined)
+            return Scalar(mark, joined, raw)
         return Scalar(mark, Substituted(text, joined, joined))
 
     def join(self, parts: list[str | _Reference]) -> str:

@@ -45,10 +45,11 @@ class Substituted:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value."""
+    """One value. `raw` is how the file writes it, quotes and all, where that is known."""
 
     mark: Mark
     value: Plain | Substituted | Unknown
+    raw: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

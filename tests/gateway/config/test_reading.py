@@ -1,10 +1,14 @@
 """gateway.config.reading
 
-The exact messages of every rule are golden files: tests/golden/config/NAME.bad.yaml and NAME.expected.
+The exact messages of every rule are golden files: tests/golden/config/NAME.bad.yaml and NAME.expected. NAME.good.yaml is a file
+without mistakes, and NAME.remarks what `tailgate check` remarks on it.
 """
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +18,17 @@ from hypothesis import strategies as st
 import loadbalancer.config
 import sampler.config
 from gateway.config import load, tier_of
+from gateway.config.block import Block, inner, keys_of
+from gateway.config.policies import POLICY_TYPES, Entry, Policy, RateAllocation, block_of
 from gateway.config.reading import read
+from gateway.config.tail_sampling import DecisionCache, TailSampling
 from gateway.errors import ConfigError
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "config"
 BAD = sorted(GOLDEN.glob("*.bad.yaml"))
+GOOD_FILES = sorted(GOLDEN.glob("*.good.yaml"))
 ENV = {"EMPTY": "", "SECRET": "hunter2", "WAIT": "10s", "EXP": "otlp"}
 
 GOOD = """\
@@ -50,6 +58,98 @@ def test_every_mistake_has_its_message(path: Path, request: pytest.FixtureReques
     if request.config.getoption("--rewrite"):
         expected.write_text(found, encoding="utf-8")
     assert found and found == expected.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", GOOD_FILES, ids=lambda path: path.name.removesuffix(".good.yaml"))
+def test_a_good_file_has_only_remarks(path: Path, request: pytest.FixtureRequest) -> None:
+    """A Collector's tail_sampling of any style loads without a mistake; what is remarked on it stands in the file beside it."""
+    document = load([(path.name, path.read_text(encoding="utf-8"))], ENV)
+    found = "".join(f"{remark}\n" for remark in sorted(sampler.config.remarks(document)))
+    expected = path.with_name(path.name.replace(".good.yaml", ".remarks"))
+    if request.config.getoption("--rewrite"):
+        expected.write_text(found, encoding="utf-8")
+    assert found == expected.read_text(encoding="utf-8")
+
+
+# ---------------------------------------------------------------- rules of tail_sampling, each with a file that breaks it
+
+TOLD = [line for path in sorted(GOLDEN.glob("*.expected")) for line in path.read_text(encoding="utf-8").splitlines()]
+LANGUAGE = ("policy_types", "policies", "tail_sampling")
+
+
+def templates(module: str) -> Iterator[str]:
+    """What every mistake that a module of gateway.config names looks like, as a regular expression."""
+    for function in ast.walk(ast.parse((ROOT / "gateway" / "config" / f"{module}.py").read_text(encoding="utf-8"))):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        named = {
+            target.id: node.value
+            for node in ast.walk(function)
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(function):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Flaw", "wrong"):
+                message = node.args[-1]
+                message = named.get(message.id, message) if isinstance(message, ast.Name) else message
+                if isinstance(message, (ast.Constant, ast.JoinedStr)):
+                    yield template(message)
+
+
+def template(message: ast.Constant | ast.JoinedStr) -> str:
+    parts = message.values if isinstance(message, ast.JoinedStr) else [message]
+    return "".join(re.escape(str(part.value)) if isinstance(part, ast.Constant) else ".+" for part in parts)
+
+
+@pytest.mark.parametrize("module", LANGUAGE)
+def test_every_rule_of_tail_sampling_has_a_file_that_breaks_it(module: str) -> None:
+    """No message of these modules is without a golden file that shows it."""
+    rules = sorted(set(templates(module)))
+    assert rules and not [rule for rule in rules if not any(re.search(f": {rule}$", line) for line in TOLD)]
+
+
+def keys() -> Iterator[str]:
+    """Every key of tail_sampling, as the end of a path."""
+    blocks: list[tuple[str, type[Block]]] = [("tail_sampling", TailSampling), ("decision_cache", DecisionCache)]
+    blocks += [(r"policies\[\d+\]", Policy), (r"rate_allocation\[\d+\]", RateAllocation)]
+    blocks += [(kind, block_of(Policy, kind)) for kind in POLICY_TYPES]
+    for name, block in blocks:
+        for key, (_, field) in keys_of(block).items():
+            held = inner(field.annotation)
+            nested = isinstance(held, type) and issubclass(held, Block) and not issubclass(held, Entry)
+            if not nested or key == "decision_cache":
+                yield rf"\.{name}\.{key}(\[\d+\])*: "
+
+
+def test_every_key_of_tail_sampling_has_a_file_with_a_wrong_value() -> None:
+    """No option and no key of a policy is without a golden file in which its value is refused."""
+    without = [key for key in keys() if not any(re.search(key, line) for line in TOLD)]
+    assert without == []
+
+
+def test_every_type_is_shown_without_its_block_or_with_another() -> None:
+    """What stands in a policy fits its type; the files show it for types at the top and inside others."""
+    assert any('needs its block "' in line and "sub_policy" in line for line in TOLD)
+    assert any("this block is for the type" in line and "sub_policy" in line for line in TOLD)
+    assert any("this block is for the type" in line and "sub_policy" not in line for line in TOLD)
+
+
+@pytest.mark.parametrize("holder", ["and", "not", "drop", "composite"])
+def test_every_nesting_rule_has_a_file(holder: str) -> None:
+    """Of each type that holds others there is a file in which it holds what it may not."""
+    assert any(re.search(rf"\.{holder}_sub_policy(\[0\])?\.type: .* cannot stand in ", line) for line in TOLD)
+
+
+def test_policies_that_only_their_module_can_judge_have_files() -> None:
+    """Regular expressions and OTTL are judged at load, each with files that break them."""
+    assert sum("string_attribute.values[" in line and "RE2" in line for line in TOLD) >= 4
+    assert sum(re.search(r"ottl_condition\.(span|spanevent)\[\d\]: ", line) is not None for line in TOLD) >= 6
+
+
+def test_there_are_many_broken_files() -> None:
+    """The language of tail_sampling is shown broken in more than a hundred ways."""
+    assert len(list(GOLDEN.glob("tail_*.bad.yaml"))) > 100
 
 
 def test_no_message_shows_a_secret() -> None:
@@ -119,7 +219,9 @@ def test_the_quickstart_is_right(name: str) -> None:
 
 # ---------------------------------------------------------------- any text at all
 
-SEEDS = [path.read_text(encoding="utf-8") for path in (*BAD, *sorted(HERE.glob("collector_*.yaml")))] + [GOOD]
+SEEDS = [path.read_text(encoding="utf-8") for path in (*BAD, *GOOD_FILES, *sorted(HERE.glob("collector_*.yaml")))] + [
+    GOOD
+]
 PIECES = (
     "\" ' { } [ ] : - # &a *a <<: !!int !!str !x null ~ 0 007 1e3 -1 .inf ${env:SECRET} ${ $$ ${X:-1} | > --- ... ? [] {} "
     'true 0x1F 10s @ ` % 99999999999999999999 "\\UFFFFFFFF" "\\ud800" é'

@@ -54,7 +54,21 @@ def test_whole_numbers_are_bounded() -> None:
     assert refusal(kind, 0) == "expected 1 or more, got 0: the reason"
     assert refusal(kind, 11) == "expected at most 10, got 11: the reason"
     assert refusal(kind, True) == "expected a whole number, got true"
-    assert refusal(kind, 1.0) == "expected a whole number, got 1.0"
+    assert refusal(kind, 1.5) == "expected a whole number, got 1.5"
+
+
+def test_digits_may_be_grouped() -> None:
+    """100_000 is a number, as in the Collector's documentation; groups have three digits."""
+    assert Whole().validate("100_000") == 100_000
+    assert Whole(-5000).validate("-1_000") == -1000
+    assert refusal(Whole(), "1_00") == 'expected a whole number, got "1_00"'
+    assert Size().validate("4_194_304") == 4 << 20
+
+
+def test_a_whole_number_may_be_written_as_templates_do() -> None:
+    """1e+06 is a whole number; one that has lost digits is not taken for one."""
+    assert Whole().validate(1e6) == 1_000_000
+    assert refusal(Whole(), 1e17) == "expected a whole number, got 1e+17"
 
 
 def test_sizes_have_units_of_1024() -> None:

@@ -6,7 +6,7 @@ from gateway import limits
 from gateway.config import load, settings
 from gateway.config.block import examine
 from gateway.config.settings import PolicySettings
-from gateway.config.tail_sampling import TailSampling
+from gateway.config.tail_sampling import TailSampling, right_policies
 
 
 def judge(text: str, env: dict[str, str] | None = None) -> tuple[settings.TailSampling | None, list[str]]:
@@ -61,14 +61,82 @@ def test_a_type_needs_its_block_and_no_other() -> None:
     ]
 
 
-def test_every_policy_type_of_the_collector_is_known() -> None:
-    """A type that is not built is refused by name, once, and its block is left alone."""
-    assert policies("{name: a, type: composite, composite: {max_total_spans_per_second: 1}}") == [
-        'policies[0].type: "composite" is not built yet'
+def test_options_arrive() -> None:
+    """Every option of the Collector, and ours, is in the settings; no shards are one."""
+    found, _ = judge(
+        "policies: [{name: all, type: always_sample}]\n"
+        "decision_wait: 500ms\n"
+        "decision_wait_after_root_received: 100ms\n"
+        "num_traces: 100_000\n"
+        "block_on_overflow: true\n"
+        "expected_new_traces_per_sec: 10\n"
+        "maximum_trace_size_bytes: 1MiB\n"
+        "decision_cache: {sampled_cache_size: 1000, non_sampled_cache_size: 2000}\n"
+        "sample_on_first_match: true\n"
+        "sampling_strategy: span-ingest\n"
+        "drop_pending_traces_on_shutdown: true\n"
+        "num_shards: 0\n"
+        "semantics: strict\n"
+        "recordpolicy: true\n"
+    )
+    assert found == settings.TailSampling(
+        (PolicySettings("all", "always_sample"),),
+        decision_wait=0.5,
+        num_traces=100_000,
+        expected_new_traces_per_sec=10,
+        sampled_cache_size=1000,
+        non_sampled_cache_size=2000,
+        decision_wait_after_root_received=0.1,
+        sample_on_first_match=True,
+        sampling_strategy="span-ingest",
+        maximum_trace_size_bytes=1 << 20,
+        block_on_overflow=True,
+        drop_pending_traces_on_shutdown=True,
+        num_shards=1,
+        semantics="strict",
+        record_policy=True,
+    )
+
+
+def test_tracestate_arrives() -> None:
+    """Beside policies whose probability can be stated, tracestate may be turned on."""
+    found, mistakes = judge(
+        "tracestate: true\n"
+        "policies:\n"
+        "- {name: a, type: probabilistic, probabilistic: {sampling_percentage: 5}}\n"
+        "- {name: b, type: and, and: {and_sub_policy: [{type: rate_limiting, rate_limiting: {spans_per_second: 5}}]}}\n"
+        "- {name: c, type: not, not: {not_sub_policy: {type: status_code, status_code: {status_codes: [OK]}}}}\n"
+    )
+    assert mistakes == [] and found is not None and found.tracestate
+
+
+def test_what_a_bound_of_0_means_depends_on_the_semantics() -> None:
+    """Under parity a bound of 0 is none, and one must be left; under strict it is one."""
+    line = "policies: [{name: a, type: numeric_attribute, numeric_attribute: {key: k, max_value: 0}}]"
+    assert len(judge(line)[1]) == 1
+    assert judge(f"{line}\nsemantics: strict")[1] == []
+    order = line.replace("max_value: 0", "min_value: 0, max_value: -5")
+    assert judge(order)[1] == []
+    assert len(judge(f"{order}\nsemantics: strict")[1]) == 1
+
+
+def test_span_ingest_takes_what_cannot_change() -> None:
+    """A lower bound can only be passed once: such policies may be asked as spans come, also inside others."""
+    line = "{type: latency, latency: {threshold_ms: 5}}, {type: span_count, span_count: {min_spans: 5}}"
+    text = f"sampling_strategy: span-ingest\npolicies: [{{name: a, type: and, and: {{and_sub_policy: [{line}]}}}}]"
+    assert judge(text)[1] == []
+
+
+def test_right_policies_are_found_beside_wrong_ones() -> None:
+    """What is right by itself can be judged further, whatever else is wrong."""
+    root = load(
+        [("f", "t: {policies: [{name: a, type: trace_flags}, 5, {name: b, type: latency, latency: {}}]}")], {}
+    ).root
+    assert right_policies(root, ("t",)) == [
+        (0, PolicySettings("a", "trace_flags")),
+        (2, PolicySettings("b", "latency")),
     ]
-    assert policies("{name: a, type: composit}") == [
-        'policies[0].type: expected always_sample, latency, status_code or probabilistic, got "composit"'
-    ]
+    assert right_policies(load([("f", "t: 5")], {}).root, ("t",)) == []
 
 
 def test_names_are_unique_whatever_else_is_wrong() -> None:
@@ -87,4 +155,4 @@ def test_policies_may_come_from_a_variable() -> None:
 def test_there_are_not_endlessly_many_policies() -> None:
     """The number of policies is bounded."""
     lines = [f"{{name: p{index}, type: always_sample}}" for index in range(limits.POLICIES_MAX + 1)]
-    assert policies(*lines) == [f"policies: more than {limits.POLICIES_MAX} policies"]
+    assert policies(*lines) == [f"policies: more than {limits.POLICIES_MAX} policies, counting those inside others"]
