@@ -109,7 +109,8 @@ class SimulatedLeases:
         kept.lease, kept.ring = lease, kept.ring or claim.ring
         kept.lapses_at[claim.id] = self.now + lease
         ring_name = claim.ring_name if claim.ring_name != claim.endpoint else ""
-        kept.members[claim.id] = Member(claim.id, claim.endpoint, ring_name, state, claim.weight, start, claim.http)
+        places = claim.http, claim.admin
+        kept.members[claim.id] = Member(claim.id, claim.endpoint, ring_name, state, claim.weight, start, *places)
         if kept.members[claim.id] != listed and state is not State.JOINING:
             for older in rivals:
                 if older.start < start:
