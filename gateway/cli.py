@@ -16,8 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from gateway import config, limits
-from gateway.errors import ConfigError, Mistake, TailgateError
+from gateway import config, explanation, limits
+from gateway.errors import ConfigError, Mistake, StartupError, TailgateError
 from gateway.net import tier
 
 OK, FAILED, MISTAKEN = 0, 1, 2
@@ -53,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
     for name, words in TIERS.items():
         _add_tier(commands, name, words)
     _add_check(commands)
+    _add_replay(commands)
     _add_members(commands)
+    _add_explain(commands)
     return top
 
 
@@ -78,9 +80,27 @@ def _add_tier(commands: Any, name: str, words: str) -> None:
 
 
 def _add_check(commands: Any) -> None:
-    check = commands.add_parser("check", help="validate a configuration and name every mistake in it")
+    check = commands.add_parser(
+        "check", help="validate a configuration: every mistake in it, and what is probably not meant"
+    )
     _add_config(check)
     check.set_defaults(command=_check)
+
+
+def _add_replay(commands: Any) -> None:
+    words = "run recorded OTLP/JSON lines through a sampler's policies, in virtual time: no network, no Redis"
+    replay = commands.add_parser("replay", help=words)
+    _add_config(replay)
+    replay.add_argument("--timed", action="store_true", help='lines are {"at": SECONDS, "request": {...}}')
+    beside = replay.add_mutually_exclusive_group()
+    beside.add_argument("--kept", default="", metavar="OUT.jsonl", help="write what would have been exported")
+    beside.add_argument(
+        "--compare", action="append", metavar="OTHER.yaml", help="show what this configuration decides differently"
+    )
+    replay.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="a file of lines, .gz if it ends so, or - for standard input"
+    )
+    replay.set_defaults(command=_replay)
 
 
 def _add_members(commands: Any) -> None:
@@ -88,6 +108,26 @@ def _add_members(commands: Any) -> None:
     members.add_argument("--redis-url", required=True, metavar="URL")
     members.add_argument("--cluster", default="default", metavar="NAME")
     members.set_defaults(command=_members)
+
+
+def _add_explain(commands: Any) -> None:
+    words = "what became of a trace: asks a node, which asks the trace's owner"
+    explain = commands.add_parser("explain", help=words)
+    explain.add_argument("trace_id", type=_trace_id, metavar="TRACE_ID", help="32 hexadecimal digits")
+    node = explain.add_mutually_exclusive_group(required=True)
+    node.add_argument(
+        "--config", action="append", metavar="F", help="the file of a node on this machine, either tier's"
+    )
+    node.add_argument("--url", metavar="URL", help="where a node answers health or metrics")
+    explain.add_argument("--json", action="store_true", help="the whole answer")
+    explain.set_defaults(command=_explain)
+
+
+def _trace_id(text: str) -> str:
+    trace_id = explanation.parse_trace_id(text)
+    if trace_id is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 32 hexadecimal digits, not all 0")
+    return trace_id.hex()
 
 
 def _add_config(command: argparse.ArgumentParser) -> None:
@@ -170,9 +210,26 @@ def _tier(chosen: argparse.Namespace) -> int:
 def _check(chosen: argparse.Namespace) -> int:
     document = read(chosen.config, os.environ)
     name = config.tier_of(document)
-    tier.find(name).parse(document)
+    for remark in sorted(tier.find(name).remarks(document)):
+        print(remark, file=sys.stderr)
     print(f"{' '.join(chosen.config)}: OK ({TIERS[name]})")
     return OK
+
+
+def _replay(chosen: argparse.Namespace) -> int:
+    from gateway.net import process, replay  # here, so that other commands need not load what reads JSON
+
+    def sampler(files: Sequence[str]) -> tuple[Any, int]:
+        wanted = settings("sampler", files, os.environ)
+        return wanted, process.budget(wanted.memory, int(process.memory_bytes() * limits.BUFFER_SHARE), 1)
+
+    plan = replay.Plan(chosen.inputs, timed=chosen.timed, kept=chosen.kept)
+    replay.check(plan)
+    replays: tier.Replays = tier.find("sampler")  # type: ignore[assignment]
+    running = replays.replay(*sampler(chosen.config), sampler(chosen.compare) if chosen.compare else None)
+    process.keep_freed_memory(limits.FREED_BYTES_KEPT)
+    process.freeze()
+    return replay.run(running, plan, sys.stdout.buffer, say=lambda text: print(text, file=sys.stderr))
 
 
 def _members(chosen: argparse.Namespace) -> int:
@@ -180,6 +237,26 @@ def _members(chosen: argparse.Namespace) -> int:
 
     print(json.dumps(asyncio.run(lease_store.members(chosen.redis_url, chosen.cluster)), indent=2))
     return OK
+
+
+def _explain(chosen: argparse.Namespace) -> int:
+    from gateway.net import explain  # here, so that other commands need not load an HTTP client
+
+    answer = asyncio.run(explain.ask([chosen.url] if chosen.url else _pages(chosen.config), chosen.trace_id))
+    print(json.dumps(answer, indent=2) if chosen.json else explanation.words(answer))
+    return OK if explain.is_known(answer) else FAILED
+
+
+def _pages(files: Sequence[str]) -> list[str]:
+    """Where the node of these files answers on this machine. Raises StartupError if it does not."""
+    from gateway.net import ports
+
+    document = read(files, os.environ)
+    endpoints = ports.admin(tier.find(config.tier_of(document)).parse(document))
+    found = [f"http://{ports.reachable(endpoint)}" for endpoint in endpoints if endpoint.port]
+    if not found:
+        raise StartupError(f"{' '.join(files)} has neither health_check nor metrics on a port of its own: give --url")
+    return found
 
 
 if __name__ == "__main__":

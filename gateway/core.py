@@ -115,10 +115,14 @@ Event = Received | Delivered | Failed | ViewChanged | Draining
 
 @dataclass(slots=True)
 class Reply:
-    """Answer the client of `token`. Exactly one per Received."""
+    """Answer the client of `token`. Exactly one per Received.
+
+    `spans` is how many were in the request, rejected ones included; 0 if it was refused unread.
+    """
 
     token: object
     outcome: Outcome
+    spans: int = 0
 
 
 @dataclass(slots=True)

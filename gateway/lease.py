@@ -19,7 +19,7 @@ from gateway.membership import DEFAULT_RING, NO_VIEW, RingParameters, State, Vie
 class Claim:
     """What a replica asks the lease store for. `id` is lower-case hex, new at every start; `lease` is in seconds.
 
-    `http` is where it takes OTLP/HTTP, "" if it takes none.
+    `http` is where it takes OTLP/HTTP, "" if it takes none; `admin` where its admin pages are, "" if nobody reaches them.
     """
 
     id: str
@@ -29,12 +29,13 @@ class Claim:
     lease: float = limits.LEASE
     ring: RingParameters = DEFAULT_RING
     http: str = ""
+    admin: str = ""
 
     def __post_init__(self) -> None:
         assert self.id and not set(self.id) - set("0123456789abcdef"), "the store sorts ids; hex sorts alike everywhere"
-        for text in (self.endpoint, self.ring_name, self.http):
+        for text in (self.endpoint, self.ring_name, self.http, self.admin):
             if not text.isprintable():
-                raise TailgateError(f"endpoint, ring_name and http must be printable text, not {text!r}")
+                raise TailgateError(f"endpoint, ring_name, http and admin must be printable text, not {text!r}")
 
 
 @dataclass(frozen=True, slots=True)

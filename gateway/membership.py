@@ -54,7 +54,7 @@ class Member:
     """A replica listed in a view. `id` is new at every start and only fences; `ring_name` places it on the ring.
 
     `start` grows from start to start: of two replicas in one place, the greater is the newer. `http` is where it takes
-    OTLP/HTTP (host:port), "" if it takes none.
+    OTLP/HTTP (host:port), "" if it takes none; `admin` where its admin pages are, "" if nobody else reaches them.
     """
 
     id: str
@@ -64,6 +64,7 @@ class Member:
     weight: int = 1
     start: int = 0
     http: str = ""
+    admin: str = ""
 
     @property
     def name(self) -> str:
@@ -132,13 +133,16 @@ def make_view(
 
 def entry(member: Member) -> str:
     """What the lease store keeps of a member, and what the digest covers."""
-    http = f"\t{member.http}" if member.http else ""  # without it an entry is what earlier releases write and read
-    return f"{member.endpoint}\t{member.name}\t{member.state}\t{member.weight}\t{member.start}{http}"
+    admin = (
+        f"\t{member.admin}" if member.admin else ""
+    )  # without these an entry is what earlier releases write and read
+    http = f"\t{member.http}" if member.http or admin else ""
+    return f"{member.endpoint}\t{member.name}\t{member.state}\t{member.weight}\t{member.start}{http}{admin}"
 
 
 def parse_member(id: str, text: str) -> Member:
     """The member of an entry. Raises ValueError if it is not one of ours."""
-    endpoint, name, state, weight, start, *http = text.split("\t")
-    if len(http) > 1:
+    endpoint, name, state, weight, start, *addresses = text.split("\t")
+    if len(addresses) > 2:
         raise ValueError(f"a member of more fields than are known: {text!r}")
-    return Member(id, endpoint, "" if name == endpoint else name, State(state), int(weight), int(start), *http)
+    return Member(id, endpoint, "" if name == endpoint else name, State(state), int(weight), int(start), *addresses)

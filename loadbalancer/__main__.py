@@ -6,6 +6,7 @@ import sys
 
 from gateway.config import Document
 from gateway.config.settings import LoadBalancerConfig
+from gateway.errors import Mistake
 from gateway.net import log, process
 from gateway.net.tier import Worker
 from loadbalancer.config import parse
@@ -20,6 +21,11 @@ class LoadBalancerTier:
     def parse(self, document: Document) -> LoadBalancerConfig:
         """Judge the document; raises ConfigError."""
         return parse(document)
+
+    def remarks(self, document: Document) -> list[Mistake]:
+        """None: what is right for a load balancer is also meant. Raises ConfigError."""
+        parse(document)
+        return []
 
     def run(self, config: LoadBalancerConfig, worker: Worker) -> int:
         """Serve until asked to end; the exit status. Raises StartupError."""

@@ -59,6 +59,11 @@ class _Request:
     message: str = ""
     answered: bool = False
 
+    @property
+    def total(self) -> int:
+        """How many spans were in it."""
+        return self.spans + self.rejected
+
 
 @dataclass(slots=True, eq=False)
 class _Owner:
@@ -205,13 +210,13 @@ class Balancer:
             return
         full = self._what_is_full(routed.pieces)
         if full is not None:
-            self._refuse(event.token, *full, out)
+            self._refuse(event.token, *full, out, routed.spans + routed.rejected)
             return
         self._tally.add(metrics.SPANS_RECEIVED, routed.spans + routed.rejected)
         if routed.rejected:
             self._tally.add(metrics.SPANS_REJECTED, routed.rejected, "invalid_id")
         if not routed.pieces:
-            out.append(Reply(event.token, Accepted(routed.rejected, routed.reason)))
+            out.append(Reply(event.token, Accepted(routed.rejected, routed.reason), routed.rejected))
             return
         request = self._open(event, routed, now)
         self._put(routed.pieces, request, 0, now, out)
@@ -227,9 +232,14 @@ class Balancer:
         heapq.heappush(self._deadlines, (resend_until, self._sequence, request))
         return request
 
-    def _refuse(self, token: object, reason: str, message: str, out: list[Action]) -> None:
+    def _refuse(self, token: object, reason: str, message: str, out: list[Action], spans: int = 0) -> None:
         self._tally.add(metrics.REQUESTS_REJECTED, 1, reason)
-        out.append(Reply(token, Overloaded(message, limits.RETRY_AFTER)))
+        out.append(Reply(token, Overloaded(message, limits.RETRY_AFTER), spans))
+
+    def _give_up(self, request: _Request, reason: str, message: str, out: list[Action]) -> None:
+        """Tell the agent to send everything again."""
+        self._close(request)
+        self._refuse(request.token, reason, message, out, request.total)
 
     def _what_is_full(self, pieces: list[Piece]) -> tuple[str, str] | None:
         """(reason, message) of the bound that these pieces would break; None if there is room for all."""
@@ -293,6 +303,7 @@ class Balancer:
             return
         rejected = min(event.rejected_spans, attempt.spans)  # a number from outside
         self._tally.add(metrics.SPANS_FORWARDED, attempt.spans - rejected, link.member.name)
+        self._tally.observe(metrics.FORWARD_SECONDS, now - attempt.sent_at, link.member.name, "accepted")
         alone = len(attempt.parts) == 1
         if rejected:
             self._tally.add(metrics.SPANS_REJECTED, rejected, "sampler")
@@ -325,11 +336,11 @@ class Balancer:
         self._close(request)
         self._tally.add(metrics.SPANS_ACCEPTED, request.spans - request.refused)
         if request.refused >= request.spans:
-            out.append(Reply(request.token, Invalid(request.message)))
+            out.append(Reply(request.token, Invalid(request.message), request.total))
         else:
             flawless = not (request.rejected or request.refused or request.message)
             outcome = _ACCEPTED if flawless else Accepted(request.rejected + request.refused, request.message)
-            out.append(Reply(request.token, outcome))
+            out.append(Reply(request.token, outcome, request.total))
 
     def _close(self, request: _Request) -> None:
         request.answered = True
@@ -347,6 +358,7 @@ class Balancer:
         if link is None or attempt is None:
             return
         self._tally.add(metrics.FORWARDS_FAILED, 1, link.member.name, event.failure.value)
+        self._tally.observe(metrics.FORWARD_SECONDS, now - attempt.sent_at, link.member.name, "failed")
         match event.failure:
             case Failure.UNREACHABLE:
                 self._avoid(link, event.reason, attempt.parts, now, out)
@@ -405,15 +417,13 @@ class Balancer:
             if request.answered:
                 continue
             if self._ring is None or self._ring.empty:
-                self._close(request)
-                self._refuse(request.token, "no_sampler", "no sampler is reachable", out)
+                self._give_up(request, "no_sampler", "no sampler is reachable", out)
                 continue
             self._tally.add(metrics.PARTS_REROUTED)
             try:
                 pieces = self._router.route(part.body, self._ring, self._request_bytes_max).pieces
             except TooLargeError as error:  # it fitted the smaller ring; now its envelopes would be repeated too often
-                self._close(request)
-                self._refuse(request.token, "too_large", f"the request cannot be split any further: {error}", out)
+                self._give_up(request, "too_large", f"the request cannot be split any further: {error}", out)
                 continue
             self._put(pieces, request, part.owner.tries, now, out)
 
@@ -423,8 +433,7 @@ class Balancer:
             request = heapq.heappop(self._deadlines)[2]
             if not request.answered:
                 overdue = True
-                self._close(request)
-                self._refuse(request.token, "no_answer", "a sampler has not taken its part in time; send it again", out)
+                self._give_up(request, "no_answer", "a sampler has not taken its part in time; send it again", out)
         if overdue:
             for link in self._links.values():
                 for part in link.outbox.discard(_is_answered):

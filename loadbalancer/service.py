@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway import kernel, limits, metrics
+from gateway import collector_metrics, kernel, limits, metrics
 from gateway.config.settings import LoadBalancerConfig, RedisResolver, StaticResolver
 from gateway.core import Action, Cancel, Draining, Finished, Note, ReadView, Reply, Send, ViewChanged
 from gateway.errors import StartupError
@@ -13,6 +13,7 @@ from gateway.metrics import Tally
 from gateway.net import log, process
 from gateway.net.admin import Admin, show_view
 from gateway.net.driver import Driver
+from gateway.net.explain import Explainer, Own
 from gateway.net.hop import Hop
 from gateway.net.intake import Intake
 from gateway.net.membership import Membership
@@ -38,8 +39,16 @@ class Service:
             config.client, self._driver.feed, refusals=(reply.INVALID_ARGUMENT, reply.RESOURCE_EXHAUSTED)
         )
         self._intake = Intake(self._driver.feed)
-        self._servers = Servers(config.receivers, self._intake, reuse_port=worker.workers > 1)
-        self._admin = Admin(self._tally, self._ready, self._publish)
+        self._servers = Servers(config.receivers, self._intake, self._tally, reuse_port=worker.workers > 1)
+        self._admin = Admin(
+            self._tally,
+            self._ready,
+            self._publish,
+            aliases=collector_metrics.loadbalancer(
+                "static" if isinstance(config.resolver, StaticResolver) else "redis"
+            ),
+            explain=Explainer(Own("load balancer", "", None, lambda: self._view)),
+        )
         self._membership: Membership | None = None
         self._view: View | None = None
         self._draining = False

@@ -15,12 +15,14 @@ hop           a balancer's way to samplers: one client or the other, member by m
 sinks         the exporters that stay on this machine: debug, file
 lease_store   leases in Redis
 membership    keeps a lease, watches the views
-admin         health, readiness and metrics over HTTP
+admin         health, readiness, metrics and /debug/trace over HTTP
+explain       who knows about a trace: finds its owner and asks it
 log           structlog; notes at a bounded rate
 process       one process of a tier from its start to its exit status
 tier          what the command needs to know of a tier
 supervise     child processes: started, watched, started again, ended
 tether        children that do not outlive their parent
-workers       the parent of several workers: one health, one metrics for all
+workers       the parent of several workers: one health, one metrics, one answer about a trace for all
+replay        recorded requests from files, decisions to stdout
 embedded_redis  a Redis for `tailgate up`
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import NoReturn
@@ -15,11 +16,17 @@ EXIT_BUG = 70  # sysexits' EX_SOFTWARE
 
 
 class Driver:
-    """Drives one core on the running event loop. `perform` carries out one action; it must not block."""
+    """Drives one core on the running event loop. `perform` carries out one action; it must not block.
 
-    def __init__(self, core: Core, perform: Callable[[Action], None]) -> None:
+    `on_tick` is told how many seconds each tick took, its actions included.
+    """
+
+    def __init__(
+        self, core: Core, perform: Callable[[Action], None], on_tick: Callable[[float], None] | None = None
+    ) -> None:
         self._core = core
         self._perform = perform
+        self._on_tick = on_tick
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0  # uvloop's handle of a time that is past has no when()
@@ -43,7 +50,10 @@ class Driver:
     def _tick(self) -> None:
         self._timer = None
         try:
+            began_at = time.perf_counter()  # uvloop's clock stands still within a turn
             self._run(self._core.tick(self._loop.time()))
+            if self._on_tick is not None:
+                self._on_tick(time.perf_counter() - began_at)
         except Exception:  # noqa: BLE001 -- as above
             die_of_bug()
 

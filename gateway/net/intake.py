@@ -1,24 +1,54 @@
-"""From any server's request to a Received, and from its Reply back to the server that waits for it."""
+"""From any server's request to a Received, and from its Reply back to the server that waits for it.
+
+Counts what came in by which receiver and transport: the cores do not know of them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-from gateway.core import Outcome, Received, Reply
+from gateway import metrics
+from gateway.core import Accepted, Outcome, Received, Reply
 from gateway.membership import ViewStamp
+from gateway.metrics import Tally
 
 Answer = Callable[[Outcome], None]
 """Where a request's outcome goes, once. It must not raise, also when the client is long gone."""
 
 
-class Intake:
-    """Where servers hand in requests. `waiting` is how many coroutines wait in `submit`."""
+class Source:
+    """One way in: spans are counted under the receiver's name and the transport, "grpc" or "http"."""
 
-    def __init__(self, feed: Callable[[Received], None]) -> None:
+    __slots__ = ("_labels", "_tally")
+
+    def __init__(self, tally: Tally, receiver: str, transport: str) -> None:
+        self._tally = tally
+        self._labels = receiver, transport
+        for instrument in (metrics.RECEIVER_ACCEPTED, metrics.RECEIVER_REFUSED):
+            tally.add(instrument, 0, *self._labels)  # it is there from the start: a rate of nothing is none
+
+    def count(self, outcome: Outcome, spans: int) -> None:
+        """A request of so many spans got this outcome; one that was refused unread counts as one span."""
+        refused = outcome.rejected_spans if isinstance(outcome, Accepted) else max(spans, 1)
+        if spans > refused:
+            self._tally.add(metrics.RECEIVER_ACCEPTED, spans - refused, *self._labels)
+        if refused:
+            self._tally.add(metrics.RECEIVER_REFUSED, refused, *self._labels)
+
+
+class Intake:
+    """Where servers hand in requests, those of one listener counted by `source`. `waiting`: coroutines waiting in `submit`."""
+
+    def __init__(self, feed: Callable[[Received], None], source: Source | None = None) -> None:
         self._feed = feed
+        self._source = source
         self._loop = asyncio.get_running_loop()
         self.waiting = 0
+
+    def of(self, source: Source) -> Intake:
+        """The same intake for one listener."""
+        return Intake(self._feed, source)
 
     def hand_in(
         self, answer: Answer, request: bytes, patience: float | None = None, peer: str | bytes | None = None
@@ -29,7 +59,8 @@ class Intake:
         on: what is stored is stored, and only the answer is lost.
         """
         deadline_at = None if patience is None else self._loop.time() + patience
-        self._feed(Received(answer, request, deadline_at, ViewStamp.parse(peer) if peer else None))
+        token = answer if self._source is None else (answer, self._source)
+        self._feed(Received(token, request, deadline_at, ViewStamp.parse(peer) if peer else None))
 
     async def submit(self, request: bytes, patience: float | None = None, peer: str | bytes | None = None) -> Outcome:
         """hand_in for servers that are coroutines: waits for the outcome and returns it."""
@@ -49,5 +80,9 @@ class Intake:
     @staticmethod
     def reply(action: Reply) -> None:
         """Perform a Reply."""
-        assert callable(action.token), "the token is the answer that was handed in"
-        action.token(action.outcome)
+        answer = action.token
+        if isinstance(answer, tuple):
+            answer, source = answer
+            source.count(action.outcome, action.spans)
+        assert callable(answer), "the token is what was handed in"
+        answer(action.outcome)

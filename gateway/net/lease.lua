@@ -4,8 +4,9 @@
 -- ARGV  1 operation: hold, leave or poll (7 to 12 and 14 then say nothing)   2 channel   3 held epoch   4 held digest
 --       5 highest epoch the caller has ever seen   6 most members   7 id   8 start, 0 if not yet given   9 endpoint
 --       10 ring name   11 state   12 weight   13 lease (ms)   14 ring parameters, method/version/slots
---       15 where OTLP/HTTP is taken, '' if nowhere
--- Entry: endpoint TAB ring name TAB state TAB weight TAB start, and TAB http where it is not empty. It is what the digest covers (gateway.membership.make_view).
+--       15 where OTLP/HTTP is taken, 16 where admin pages are, '' if nowhere
+-- Entry: endpoint TAB ring name TAB state TAB weight TAB start, then TAB http if that or admin is not empty, then TAB admin if
+-- it is not. It is what the digest covers (gateway.membership.make_view).
 -- Reply: standing, epoch, digest, recovering (0 or 1), lease (ms), own start, ring parameters, and when the caller's view
 -- differs: predecessor's members (lines), members (id, entry, id, entry, ...).
 
@@ -111,7 +112,8 @@ local function hold()
   if start == 0 then start = math.max(last_start + 1, now) end  -- time, so that it grows even over a Redis that lost all
   if start > last_start then redis.call('HSET', META, 'last_start', text(start)) end
   local entry = table.concat({ ARGV[9], ARGV[10], state, ARGV[12], text(start) }, '\t')
-  if ARGV[15] ~= '' then entry = entry .. '\t' .. ARGV[15] end
+  if ARGV[15] ~= '' or ARGV[16] ~= '' then entry = entry .. '\t' .. ARGV[15] end
+  if ARGV[16] ~= '' then entry = entry .. '\t' .. ARGV[16] end
   lease, ring_in_force = tonumber(ARGV[13]), ring_in_force or ring
   redis.call('ZADD', LEASES, text(now + lease), id)
   if listed == entry then return 'held' end

@@ -92,7 +92,7 @@ def _arguments(call: Call, channel: str) -> list[str | int]:
     return [
         *(operation, channel, call.held.epoch, call.held.digest, call.seen, limits.MEMBERS_MAX),
         *(claim.id, call.start, claim.endpoint, claim.ring_name or claim.endpoint, str(call.state), claim.weight),
-        *(round(call.lease * 1000), str(claim.ring), claim.http),
+        *(round(call.lease * 1000), str(claim.ring), claim.http, claim.admin),
     ]
 
 
@@ -164,6 +164,7 @@ def _row(member: Member, left: float | None) -> dict[str, object]:
         "id": member.id,
         "endpoint": member.endpoint,
         "http": member.http,
+        "admin": member.admin,
         "ring_name": member.name,
         "state": str(member.state),
         "weight": member.weight,

@@ -31,8 +31,8 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
-def claim(settings: RedisMembership, http: str = "") -> Claim:
-    """What a sampler so configured asks for, under a new id. `http` is where it takes OTLP/HTTP."""
+def claim(settings: RedisMembership, http: str = "", admin: str = "") -> Claim:
+    """What a sampler so configured asks for, under a new id. `http`: where it takes OTLP/HTTP; `admin`: its admin pages."""
     return Claim(
         new_id(),
         str(settings.advertise),
@@ -41,6 +41,7 @@ def claim(settings: RedisMembership, http: str = "") -> Claim:
         settings.lease,
         RingParameters(settings.ring),
         http,
+        admin,
     )
 
 
@@ -152,6 +153,7 @@ class Membership:
 
     async def _ask(self, within: float, *, leaving: bool = False) -> list[Change]:
         call = self._keeper.call(self._loop.time(), leaving=leaving)
+        self._tally.add(metrics.LEASE_CALLS)
         try:
             answer = await self._store.call(call, within)
         except LeaseStoreError as error:

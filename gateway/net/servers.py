@@ -8,10 +8,11 @@ from collections.abc import Callable
 from gateway import limits
 from gateway.config.settings import GrpcListener, Receiver
 from gateway.membership import ViewStamp
+from gateway.metrics import Tally
 from gateway.net.grpc_front import GrpcFront
 from gateway.net.grpc_server import GrpcServer
 from gateway.net.http_server import HttpServer
-from gateway.net.intake import Intake
+from gateway.net.intake import Intake, Source
 from gateway.net.native_server import NativeServer
 
 _FRONTS: dict[str, type[GrpcServer] | type[NativeServer]] = {"grpcio": GrpcServer, "native": NativeServer}
@@ -29,19 +30,27 @@ def grpc_front(
 
 
 class Servers:
-    """The listeners of all receivers. `stamp` as in grpc_front."""
+    """The listeners of all receivers; what they take in is counted in `tally`. `stamp` as in grpc_front."""
 
     def __init__(
         self,
         receivers: tuple[Receiver, ...],
         intake: Intake,
+        tally: Tally,
         *,
         reuse_port: bool = False,
         stamp: Callable[[], ViewStamp | None] = lambda: None,
     ) -> None:
         self._following: asyncio.Task[None] | None = None
-        self._grpc = [grpc_front(r.grpc, intake, reuse_port=reuse_port, stamp=stamp) for r in receivers if r.grpc]
-        self._http = [HttpServer(r.http, intake, reuse_port=reuse_port, stamp=stamp) for r in receivers if r.http]
+        self._grpc: list[GrpcFront] = []
+        self._http: list[HttpServer] = []
+        for receiver in receivers:
+            if receiver.grpc:
+                counted = intake.of(Source(tally, receiver.name, "grpc"))
+                self._grpc.append(grpc_front(receiver.grpc, counted, reuse_port=reuse_port, stamp=stamp))
+            if receiver.http:
+                counted = intake.of(Source(tally, receiver.name, "http"))
+                self._http.append(HttpServer(receiver.http, counted, reuse_port=reuse_port, stamp=stamp))
 
     async def start(self) -> None:
         """Listen everywhere. Raises StartupError at the first port that is in use."""

@@ -1,6 +1,7 @@
 """`--workers N`: the parent of N processes of one tier.
 
-Owns: their command lines, one health answer and one metrics page for all of them, made of what each says on its unix socket.
+Owns: their command lines, and one health answer, one metrics page and one answer about a trace for all of them, made of what
+each says on its unix socket.
 Keeping them alive is gateway.net.supervise's; what a worker does is the tier's.
 """
 
@@ -20,7 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import limits, metrics
 from gateway.config.settings import LoadBalancerConfig, SamplerConfig
-from gateway.net import log, ports
+from gateway.explanation import parse_trace_id
+from gateway.net import explain, log, ports
 from gateway.net.admin import Pages
 from gateway.net.supervise import Child, Supervisor
 
@@ -71,7 +73,7 @@ class Workers:
         self._sockets = sockets
         self._clients: list[aiohttp.ClientSession] = []
         self._stack = AsyncExitStack()
-        self.pages = Pages(self.ready, self.metrics)
+        self.pages = Pages(self.ready, self.metrics, self.trace)
 
     async def __aenter__(self) -> Workers:
         for socket in self._sockets:
@@ -113,8 +115,36 @@ class Workers:
         answers = await asyncio.gather(*(self.get(index, "/metrics", patience) for index in range(len(self._sockets))))
         pages = {str(index): answer[1] for index, answer in enumerate(answers) if answer is not None}
         restarts = [keeper.restarts for keeper in self._supervisor.keepers]
-        families = {family.name: family for family in (*merge(pages), *own(pages, restarts))}
-        return generate_latest(Families([families[name] for name in sorted(families)]))
+        families = {(family.name, family.type): family for family in (*merge(pages), *own(pages, restarts))}
+        return generate_latest(Families([families[key] for key in sorted(families)]))
+
+    async def trace(self, text: str, local: bool) -> tuple[int, explain.Body]:
+        """What the workers know of a trace: any of them finds the owner; with `local`, or if none is known, each for itself."""
+        trace_id = parse_trace_id(text)
+        if trace_id is None:
+            return explain.refused(text)
+        status, found = (explain.OK, explain.unknown(trace_id)) if local else await self._any_explains(trace_id)
+        if status != explain.OK or explain.is_known(found):
+            return status, found
+        asked = [self._explains(index, trace_id, local=True) for index in range(len(self._sockets))]
+        answers = [answer[1] for answer in await asyncio.gather(*asked) if answer is not None]
+        known = explain.best(answers)
+        return explain.OK, known if explain.is_known(known) else found
+
+    async def _any_explains(self, trace_id: bytes) -> tuple[int, explain.Body]:
+        for index in range(len(self._sockets)):
+            answer = await self._explains(index, trace_id, local=False)
+            if answer is not None:
+                return answer
+        return explain.BAD_GATEWAY, {**explain.unknown(trace_id), "error": "no worker answers"}
+
+    async def _explains(self, index: int, trace_id: bytes, *, local: bool) -> tuple[int, explain.Body] | None:
+        patience = limits.WORKER_READY_MAX if local else limits.EXPLAIN_TIMEOUT + limits.EXPLAIN_TIME_MAX
+        try:
+            async with asyncio.timeout(patience):
+                return await explain.fetch_over(self._clients[index], "http://worker", trace_id.hex(), local=local)
+        except (explain.UnansweredError, TimeoutError):
+            return None
 
 
 class Ready:
@@ -143,10 +173,13 @@ class Families:
 
 def merge(pages: Mapping[str, str]) -> list[Metric]:
     """The families of all pages (worker label value → text exposition), each sample with the label `worker` added."""
-    merged: dict[str, Metric] = {}
+    merged: dict[
+        tuple[str, str], Metric
+    ] = {}  # the parser takes `_total` off a counter: its type tells it from one without
     for worker, page in pages.items():
         for family in text_string_to_metric_families(page):
-            into = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            empty = Metric(family.name, family.documentation, family.type)
+            into = merged.setdefault((family.name, family.type), empty)
             for sample in family.samples:
                 into.add_sample(sample.name, {**sample.labels, "worker": worker}, sample.value, sample.timestamp)
     return list(merged.values())

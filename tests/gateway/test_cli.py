@@ -17,7 +17,7 @@ import pytest
 from gateway import cli
 from gateway.config.settings import Endpoint, LoadBalancerConfig, SamplerConfig
 from gateway.errors import ConfigError, StartupError
-from gateway.net import embedded_redis, lease_store, up, workers
+from gateway.net import embedded_redis, explain, lease_store, up, workers
 from gateway.net.tier import Worker
 from tests.support.ports import free_ports
 
@@ -111,6 +111,20 @@ def test_check_names_every_mistake(broken: str, capsys: pytest.CaptureFixture[st
     assert [int(line) for line, column in places if column.isdigit()] == sorted(int(line) for line, _ in places)
     assert {"4", "5"} <= {line for line, _ in places}
     assert "always_sample" in err
+
+
+def test_check_remarks_on_what_is_probably_not_meant(sampler: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is right and doubtful is a line on stderr, as a warning or a note; the file is OK all the same, with status 0."""
+    path = Path(sampler)
+    more = "{name: some, type: rate_limiting, rate_limiting: {spans_per_second: 100}}"
+    path.write_text(path.read_text().replace("type: always_sample}", "type: always_sample}, " + more))
+    assert cli.main(["check", "--config", sampler]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{sampler}: OK (sampler)\n"
+    lines = err.splitlines()
+    assert f'{sampler}:4:16: warning: "all" keeps every trace: no other policy but drop changes a decision' in lines
+    assert [line.split(": ")[1] for line in lines] == ["warning", "warning", "note", "warning"]
+    assert all(line.startswith(f"{sampler}:4:") for line in lines)
 
 
 def test_check_merges_files_in_order(sampler: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -313,6 +327,181 @@ def test_members_without_redis_is_one_line(capsys: pytest.CaptureFixture[str]) -
     assert out == ""
     assert err.startswith(f"tailgate: cannot reach Redis at {url}: ")
     assert err.count("\n") == 1
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+KEPT = {"trace_id": TRACE, "state": "decided", "decision": "keep", "policy": "errors"}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], str]]:
+    """What nodes are asked; all know the trace."""
+    questions: list[tuple[list[str], str]] = []
+
+    async def ask(urls: list[str], trace_id: str) -> dict[str, object]:
+        questions.append((urls, trace_id))
+        return dict(KEPT) if trace_id == TRACE else {"trace_id": trace_id, "state": "unknown"}
+
+    monkeypatch.setattr(explain, "ask", ask)
+    return questions
+
+
+def test_explain_tells_what_became_of_a_trace(
+    asked: list[tuple[list[str], str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`explain` prints a short answer, or with --json the whole; the id may be in any case."""
+    assert cli.main(["explain", TRACE.upper(), "--url", "http://h:1"]) == 0
+    assert capsys.readouterr().out == f"trace {TRACE} was kept by policy errors\n"
+    assert cli.main(["explain", TRACE, "--url", "http://h:1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == KEPT
+    assert asked == [(["http://h:1"], TRACE)] * 2
+
+
+def test_explain_of_an_unknown_trace(asked: list[tuple[list[str], str]], capsys: pytest.CaptureFixture[str]) -> None:
+    """When nothing is known of the trace the status is 1."""
+    assert cli.main(["explain", "a" * 32, "--url", "http://h:1"]) == 1
+    assert capsys.readouterr().out == f"trace {'a' * 32} is not known\n"
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("tier", ["loadbalancer", "sampler"])
+def test_explain_finds_the_node_of_a_file(tier: str, tmp_path: Path, asked: list[tuple[list[str], str]]) -> None:
+    """With --config the node of that file is asked, on this machine, where it answers health and metrics."""
+    text = (LOADBALANCER if tier == "loadbalancer" else SAMPLER).replace("PORT", "14317")
+    text = text.replace("{level: none}", '{address: "0.0.0.0:8889"}')
+    text = text.replace(
+        "service:\n", 'extensions: {health_check: {endpoint: "[::]:13199"}}\nservice:\n  extensions: [health_check]\n'
+    )
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    assert cli.main(["explain", TRACE, "--config", str(file)]) == 0
+    assert asked == [(["http://[::1]:13199", "http://127.0.0.1:8889"], TRACE)]
+
+
+def test_explain_needs_to_know_where(
+    sampler: str, asked: list[tuple[list[str], str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file without pages is one line with status 1; neither a file nor a URL, or no trace id, is status 2."""
+    assert cli.main(["explain", TRACE, "--config", sampler]) == 1
+    assert "give --url" in capsys.readouterr().err
+    for words in (["explain", TRACE], ["explain", "xyz", "--url", "http://h:1"]):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(words)
+        assert caught.value.code == 2
+    assert "'xyz' is not 32 hexadecimal digits" in capsys.readouterr().err
+    assert asked == []
+
+
+def test_explain_without_a_node_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """When nobody answers there, that is one line on stderr, and status 1."""
+    url = f"http://{embedded_redis.free_endpoint()}"
+    assert cli.main(["explain", TRACE, "--url", url]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"tailgate: {url} cannot be asked: ")
+    assert err.count("\n") == 1
+
+
+LINE = """{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"%s","spanId":"0102030405060708","name":"n"}]}]}]}\n"""
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> str:
+    path = tmp_path / "recording.jsonl"
+    path.write_text("".join(LINE % f"{number:032x}" for number in (1, 2, 3)))
+    return str(path)
+
+
+def test_replay_prints_decisions_and_a_summary(
+    sampler: str, recording: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`replay` prints one object per decided trace on stdout and the summary on stderr, with status 0."""
+    assert cli.main(["replay", "--config", sampler, recording]) == 0
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["trace_id"] for line in out.splitlines()] == [f"{number:032x}" for number in (1, 2, 3)]
+    assert "traces" in err and "all " in err
+
+
+def test_replay_takes_the_memory_limiter_for_its_budget(
+    sampler: str, recording: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The buffer of a replay has the budget that the service would have, from memory_limiter or from the machine."""
+    budgets = []
+
+    class Tier(Recorder):
+        def parse(self, document: object) -> Any:
+            return sampler_parse(document)
+
+        def replay(self, config: SamplerConfig, budget: int, other: object = None) -> Any:
+            budgets.append(budget)
+            raise StartupError("that was all")
+
+    sampler_parse = cli.tier.find("sampler").parse
+    monkeypatch.setattr(cli.tier, "find", lambda name: Tier())
+    limited = tmp_path / "limited.yaml"
+    limited.write_text(
+        "processors: {memory_limiter: {check_interval: 1s, limit_mib: 64}}\n"
+        "service: {pipelines: {traces: {processors: [memory_limiter, tail_sampling]}}}\n"
+    )
+    assert cli.main(["replay", "--config", sampler, "--config", str(limited), recording]) == 1
+    assert cli.main(["replay", "--config", sampler, recording]) == 1
+    assert 0 < budgets[0] <= 64 * 2**20 < budgets[1]
+    assert capsys.readouterr().out == ""
+
+
+def test_replay_compares_two_configurations(
+    sampler: str, recording: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --compare only what the other file decides differently is printed; both files' mistakes are named."""
+    other = tmp_path / "other.yaml"
+    text = Path(sampler).read_text()
+    other.write_text(text.replace("type: always_sample", "type: span_count, span_count: {min_spans: 2}"))
+    assert cli.main(["replay", "--config", sampler, "--compare", str(other), recording]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out.splitlines()[0])["after"] == {"decision": "drop", "policy": None}
+    assert "decided differently: 0 kept instead, 3 dropped instead" in err
+    assert cli.main(["replay", "--config", sampler, "--compare", sampler, recording]) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["INPUT", "/no/such/file"], ["INPUT", "--compare", "CONFIG", "--kept", "OUT"], [], ["INPUT", "--compare", "/no"]],
+)
+def test_replay_with_mistakes_has_status_2(
+    wrong: list[str], sampler: str, recording: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that cannot be read, options that do not go together, no input: status 2, and nothing on stdout."""
+    words = [{"INPUT": recording, "CONFIG": sampler}.get(word, word) for word in wrong]
+    try:
+        status = cli.main(["replay", "--config", sampler, *words])
+    except SystemExit as stopped:  # argparse's own
+        status = int(str(stopped.code))
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, "") and err != ""
+
+
+def test_replay_is_for_samplers(loadbalancer: str, recording: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A load balancer's file has no policies: its mistakes are named, with status 2."""
+    assert cli.main(["replay", "--config", loadbalancer, recording]) == 2
+    assert "tail_sampling" in capsys.readouterr().err
+
+
+@pytest.mark.integration
+def test_replay_in_a_pipe(sampler: str, tmp_path: Path) -> None:
+    """`replay -` reads standard input, and ends quietly when whoever reads its output has seen enough."""
+    lines = "".join(LINE % f"{number:032x}" for number in range(1, 20_000))
+    replay = [sys.executable, "-P", "-m", "gateway.cli", "replay", "--config", sampler, "-"]
+    done = subprocess.run(replay, input=lines, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and done.stdout.count("\n") == 19_999
+    with subprocess.Popen(
+        replay, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as cut:
+        assert cut.stdin and cut.stdout and cut.stderr
+        cut.stdout.close()
+        cut.stdin.write(lines)
+        cut.stdin.close()
+        assert (cut.stderr.read(), cut.wait(60)) == ("", 0)
 
 
 def test_reading_raises_what_main_prints(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -56,9 +57,53 @@ def test_gauges_are_replaced_and_forgotten() -> None:
     assert list(tally) == [(metrics.OUTBOX_SPANS, ("s1",), 1)]
 
 
+@given(st.lists(st.tuples(st.floats(0, 100), st.integers(1, 5)), max_size=30))
+def test_a_histogram_counts_each_value_once(observed: list[tuple[float, int]]) -> None:
+    """Every value is in the one bucket whose bound is the first that is not smaller; their sum is kept."""
+    tally = Tally()
+    for value, count in observed:
+        tally.observe(metrics.FORWARD_SECONDS, value, "s1", "accepted", count=count)
+    found = tally.histograms(metrics.FORWARD_SECONDS)
+    if not observed:
+        assert found == []
+        return
+    ((labels, histogram),) = found
+    edges = [-1.0, *metrics.FORWARD_SECONDS.bounds, float("inf")]
+    expected = [sum(n for value, n in observed if low < value <= high) for low, high in itertools.pairwise(edges)]
+    assert (labels, list(histogram.counts)) == (("s1", "accepted"), expected)
+    assert histogram.count == sum(count for _, count in observed)
+    assert histogram.sum == pytest.approx(sum(value * count for value, count in observed))
+
+
+def test_a_histogram_without_labels_is_there_from_the_start() -> None:
+    """Before anything was observed a histogram without labels is empty and one with labels is not there."""
+    tally = Tally()
+    assert [found.count for _, found in tally.histograms(metrics.LATE_SPAN_AGE)] == [0]
+    assert tally.histograms(metrics.FORWARD_SECONDS) == []
+
+
+@pytest.mark.parametrize("instrument", TABLE, ids=lambda instrument: instrument.name)
+def test_histograms_have_rising_bounds(instrument: Instrument) -> None:
+    """A histogram has bounds that rise, and nothing else has any."""
+    assert bool(instrument.bounds) == (instrument.kind is Kind.HISTOGRAM)
+    assert list(instrument.bounds) == sorted(set(instrument.bounds))
+
+
+def test_series_are_listed() -> None:
+    """What was counted in one instrument is listed by its label values."""
+    tally = Tally()
+    tally.add(metrics.SPANS_LATE, 2, "keep")
+    tally.add(metrics.SPANS_LATE, 3, "drop")
+    tally.add(metrics.TRACES_RECEIVED, 9)
+    assert dict(tally.series(metrics.SPANS_LATE)) == {("keep",): 2, ("drop",): 3}
+
+
 @pytest.mark.parametrize(
     "misuse",
     [
+        lambda tally: tally.observe(metrics.SPANS_RECEIVED, 1),
+        lambda tally: tally.observe(metrics.FORWARD_SECONDS, 1, "one"),
+        lambda tally: tally.add(metrics.LATE_SPAN_AGE, 1),
         lambda tally: tally.add(metrics.BUFFER_BYTES, 1),
         lambda tally: tally.set(metrics.SPANS_RECEIVED, 1),
         lambda tally: tally.add(metrics.SPANS_REJECTED, 1),

@@ -417,6 +417,32 @@ def test_a_members_numbers_are_not_believed_too_far() -> None:
     assert world.tally.get(metrics.SPANS_ACCEPTED) == 1
 
 
+def test_forwards_are_timed() -> None:
+    """Each answered forward is a value of forward_seconds under the member's name and what came of it."""
+    world = drive()
+    world.view(1, "s1")
+    world.receive("a", request(span("A", 1)))
+    world.advance(1.0)
+    world.modes = {"s1": "down"}
+    world.receive("b", request(span("A", 2)))
+    found = {labels: histogram.count for labels, histogram in world.tally.histograms(metrics.FORWARD_SECONDS)}
+    assert found == {("s1:4317", "accepted"): 1, ("s1:4317", "failed"): 1}
+
+
+def test_a_reply_says_how_many_spans_were_asked_for() -> None:
+    """Every reply carries the request's spans, rejected ones included; one that was refused unread carries none."""
+    world = drive(bytes_max=10_000)
+    world.receive("nobody", request(span("A", 1)))
+    world.view(1, "s1")
+    world.receive("good", request(span("A", 1), span("B", 2)))
+    world.receive("half", request(span("A", 3), span("B", 0)))
+    world.advance(1.0)
+    world.receive("none", request(span("B", 0)))
+    world.receive("broken", b"\xff")
+    replies = {action.token: action.spans for _, action in world.actions if isinstance(action, Reply)}
+    assert replies == {"nobody": 0, "good": 2, "half": 2, "none": 1, "broken": 0}
+
+
 def test_late_answers_change_nothing() -> None:
     """Answers to attempts that were given up, or that nobody knows, are passed over."""
     world = drive()

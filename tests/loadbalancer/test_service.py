@@ -115,6 +115,29 @@ async def test_metrics_tell_the_form_of_the_kernel() -> None:
     assert await running == 0
 
 
+async def test_it_says_whose_a_trace_is() -> None:
+    """A load balancer with static samplers names the owner, and that it cannot ask it, with status 502."""
+    listen, one, two, admin = free_endpoints(4)
+    _, server = await sampler(one)
+    stop = asyncio.Event()
+    explaining = replace(config(listen, one, two), health=HealthCheck(admin))
+    running = asyncio.create_task(Service(explaining, Worker()).run(stop))
+    await export(listen, b"")
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"http://{admin}/debug/trace/{'ab' * 16}") as answer:
+            told = await answer.json()
+            assert answer.status == 502
+        async with session.get(f"http://{admin}/metrics") as answer:
+            page = (await answer.text()).splitlines()
+    assert told["owner"] in (str(one), str(two)) and "does not say where" in told["error"]
+    assert 'otelcol_loadbalancer_num_backends{resolver="static"} 2.0' in page
+    assert 'otelcol_loadbalancer_num_resolutions_total{resolver="static",success="true"} 1.0' in page
+    assert 'otelcol_receiver_accepted_spans{receiver="otlp",transport="grpc"} 0.0' in page
+    stop.set()
+    assert await running == 0
+    await server.stop(0)
+
+
 async def test_a_port_in_use_is_one_clear_line() -> None:
     """A second load balancer on the same port does not start and says which port."""
     listen, one = free_endpoints(2)

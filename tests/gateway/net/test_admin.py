@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway import metrics
+from gateway import collector_metrics, metrics
+from gateway.collector_metrics import Aliases
 from gateway.config.settings import Endpoint, HealthCheck
 from gateway.errors import StartupError
 from gateway.membership import Member, RingParameters, State, make_view
 from gateway.metrics import Kind, Tally
-from gateway.net.admin import Admin, Pages, show_view
+from gateway.net.admin import Admin, Explain, Pages, show_view
 from tests.support.edge import LOOPBACK, Answer, http_raw, read_answer
 
 READY = (True, "")
@@ -39,14 +40,16 @@ class Process:
 
 
 @asynccontextmanager
-async def process(*, publish: Callable[[Tally], None] = lambda tally: None) -> AsyncIterator[Process]:
+async def process(
+    *, publish: Callable[[Tally], None] = lambda tally: None, aliases: Aliases = (), explain: Explain | None = None
+) -> AsyncIterator[Process]:
     tally = Tally()
 
     def count() -> None:
         made.published += 1
         publish(tally)
 
-    made = Process(Admin(tally, lambda: made.ready, count), tally)
+    made = Process(Admin(tally, lambda: made.ready, count, aliases=aliases, explain=explain), tally)
     try:
         yield made
     finally:
@@ -80,7 +83,9 @@ async def test_every_instrument_is_there_from_the_start() -> None:
         family = instrument.name.removesuffix("_total") if b"_total_total" in text else instrument.name
         assert f"# TYPE {family} {instrument.kind.value}".encode() in text
         assert f"# HELP {family} {instrument.help}".encode() in text
-        if not instrument.labels and instrument is not metrics.READY:
+        if instrument.kind is Kind.HISTOGRAM and not instrument.labels:
+            assert found[f"{instrument.name}_count"] == {(): 0.0}
+        elif not instrument.labels and instrument is not metrics.READY:
             assert found[instrument.name] == {(): 0.0}
     assert found["process_resident_memory_bytes"][()] > 1_000_000
 
@@ -97,6 +102,55 @@ async def test_counts_and_gauges() -> None:
     assert found[metrics.SPANS_REJECTED.name] == {("invalid_id",): 3.0, (strange,): 2.0}
     assert found[metrics.TRACES_DECIDED.name] == {("keep", "errors"): 7.0}
     assert found[metrics.BUFFER_BYTES.name] == {(): 1.5}
+
+
+async def test_histograms() -> None:
+    """A histogram shows how many values were up to each bound, how many there were, and their sum."""
+    async with process() as made:
+        made.tally.observe(metrics.FORWARD_SECONDS, 0.015, "s1", "accepted", count=2)
+        made.tally.observe(metrics.FORWARD_SECONDS, 60.0, "s1", "accepted")
+        found = samples(made.admin.exposition())
+    name, labels = metrics.FORWARD_SECONDS.name, ("s1", "accepted")
+    upto = {next(each for each in key if each not in labels): n for key, n in found[f"{name}_bucket"].items()}
+    assert (upto["0.01"], upto["0.02"], upto["5.0"], upto["+Inf"]) == (0, 2, 2, 3)
+    assert (found[f"{name}_count"][labels], found[f"{name}_sum"][labels]) == (3, 60.03)
+
+
+async def test_collector_names_beside_ours() -> None:
+    """A Collector's counters are shown with `_total` and without, its gauges and histograms by their names."""
+    async with process(aliases=collector_metrics.sampler()) as made:
+        made.tally.add(metrics.TRACES_RECEIVED, 5)
+        made.tally.set(metrics.BUFFER_TRACES, 3)
+        made.tally.observe(metrics.LATE_SPAN_AGE, 7.0)
+        text = made.admin.exposition()
+        found = samples(text)
+    prefix = "otelcol_processor_tail_sampling_"
+    assert found[f"{prefix}new_trace_id_received"] == found[f"{prefix}new_trace_id_received_total"] == {(): 5}
+    assert found[f"{prefix}sampling_traces_on_memory"] == {(): 3}
+    assert found[f"{prefix}sampling_late_span_age_count"] == {(): 1}
+    assert f"# TYPE {prefix}new_trace_id_received untyped".encode() in text
+    assert found["otelcol_process_memory_rss"] == found["process_resident_memory_bytes"]
+    assert found["otelcol_process_cpu_seconds_total"] == found["otelcol_process_cpu_seconds"]
+    assert 0 <= found["otelcol_process_uptime"][()] < 1e6
+    lines = [line for line in text.splitlines() if line.startswith(b"# TYPE")]
+    assert len(lines) == len(set(lines))
+
+
+async def test_the_page_of_a_trace() -> None:
+    """/debug/trace/ID gives status and JSON of whoever explains, on every address, and tells it whether only it is asked."""
+    asked: list[tuple[str, bool]] = []
+
+    async def explain(text: str, local: bool) -> tuple[int, dict[str, object]]:
+        asked.append((text, local))
+        return 502, {"state": "unknown"}
+
+    async with process(explain=explain) as made:
+        await made.admin.serve(HealthCheck(LOOPBACK), Endpoint("localhost", 0))
+        for port in made.ports:
+            answer = await get(port, "/debug/trace/ab%2Fcd?local=1")
+            assert (answer.status, json.loads(answer.body)) == (502, {"state": "unknown"})
+        assert (await get(made.ports[0], "/debug/trace/x")).status == 502
+    assert asked == [("ab/cd", True), ("ab/cd", True), ("x", False)]
 
 
 async def test_counters_never_go_back() -> None:

@@ -61,6 +61,17 @@ async def test_the_core_is_woken_at_its_deadlines() -> None:
     assert core.ticks == sorted(core.ticks)
 
 
+async def test_how_long_a_tick_takes_is_told() -> None:
+    """Each tick's seconds are handed on, once a tick; events are not ticks."""
+    core, took = Core(), list[float]()
+    driver = Driver(core, lambda _: None, took.append)
+    core.deadlines = [driver.now() + 0.01]
+    driver.feed(EVENT)
+    assert took == []
+    await until(lambda: not core.deadlines)
+    assert len(took) == len(core.ticks) and min(took) >= 0
+
+
 async def test_an_earlier_deadline_moves_the_alarm() -> None:
     """When an event brings an earlier deadline the core is woken for that one."""
     core = Core()

@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
-from gateway.core import Accepted, Outcome, Overloaded, Received, Reply
+from gateway import metrics
+from gateway.core import Accepted, Invalid, Outcome, Overloaded, Received, Reply
 from gateway.membership import ViewStamp
-from gateway.net.intake import Intake
+from gateway.metrics import Tally
+from gateway.net.intake import Intake, Source
 
 
 async def test_a_request_and_its_answer() -> None:
@@ -92,3 +94,24 @@ async def test_a_client_that_goes_away() -> None:
     assert (answers[0], answers[2]) == (Accepted(0), Accepted(2))
     assert isinstance(answers[1], asyncio.CancelledError)
     assert intake.waiting == 0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "spans", "accepted", "refused"),
+    [
+        (Accepted(), 7, 7, 0),
+        (Accepted(2, "two"), 7, 5, 2),
+        (Accepted(), 0, 0, 0),
+        (Invalid("all refused"), 7, 0, 7),
+        (Invalid("not protobuf"), 0, 0, 1),
+        (Overloaded("full"), 0, 0, 1),
+        (Overloaded("no sampler"), 7, 0, 7),
+    ],
+)
+async def test_spans_are_counted_by_their_way_in(outcome: Outcome, spans: int, accepted: int, refused: int) -> None:
+    """What one listener takes in is counted accepted or refused; a request that was refused unread counts as one span."""
+    tally = Tally()
+    intake = Intake(lambda event: Intake.reply(Reply(event.token, outcome, spans))).of(Source(tally, "otlp", "http"))
+    assert await intake.submit(b"") == outcome
+    assert tally.get(metrics.RECEIVER_ACCEPTED, "otlp", "http") == accepted
+    assert tally.get(metrics.RECEIVER_REFUSED, "otlp", "http") == refused

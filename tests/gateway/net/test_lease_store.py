@@ -455,6 +455,7 @@ async def test_members_shows_the_view(real: Real, server: RedisServer) -> None:
         "id": "a",
         "endpoint": "host-a:4317",
         "http": "",
+        "admin": "",
         "ring_name": "host-a:4317",
         "state": "active",
         "weight": 1,
@@ -538,3 +539,15 @@ async def test_an_http_address_is_carried(store: Store) -> None:
     assert other.view is not None
     assert {member.id: member.http for member in other.view.members} == {"b2": "", "c3": "host-a1:5318"}
     assert (await one.beat()).standing is Standing.SUPERSEDED
+
+
+@pytest.mark.parametrize("http", ["", "host-a1:4318"])
+async def test_an_admin_address_is_carried(store: Store, http: str) -> None:
+    """Members say where their admin pages are, with or without an HTTP address before it."""
+    one, other = Caller(store, "a1", http=http, admin="host-a1:13133"), Caller(store, "b2")
+    await one.beat()
+    await other.beat()
+    await one.beat()
+    assert one.view is not None
+    found = {member.id: (member.http, member.admin) for member in one.view.members}
+    assert found == {"a1": (http, "host-a1:13133"), "b2": ("", "")}

@@ -11,10 +11,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from gateway import metrics
 from gateway.config.settings import Endpoint, GrpcListener, HttpListener, Receiver
 from gateway.core import Accepted
 from gateway.errors import StartupError
 from gateway.membership import VIEW_HEADER, ViewStamp
+from gateway.metrics import Tally
 from gateway.net.grpc_server import GrpcServer
 from gateway.net.intake import Intake
 from gateway.net.native_server import NativeServer
@@ -46,7 +48,7 @@ async def test_all_receivers_at_once() -> None:
         Receiver("otlp", GrpcListener(grpc_1), HttpListener(http_1)),
         Receiver("otlp/inside", GrpcListener(grpc_2), None),
     )
-    made = Servers(receivers, Intake(script.feed), stamp=lambda: ViewStamp(1, "a"))
+    made = Servers(receivers, Intake(script.feed), Tally(), stamp=lambda: ViewStamp(1, "a"))
     await made.start()
     ready = False
     made.follow(lambda: ready)
@@ -73,7 +75,7 @@ async def test_stopping_ends_with_its_grace() -> None:
     """Requests that are never answered, on either protocol, do not hold up the end beyond the grace."""
     script = Script([None])
     grpc_at, http_at = free(), free()
-    made = Servers((Receiver("otlp", GrpcListener(grpc_at), HttpListener(http_at)),), Intake(script.feed))
+    made = Servers((Receiver("otlp", GrpcListener(grpc_at), HttpListener(http_at)),), Intake(script.feed), Tally())
     await made.start()
     asked = [asyncio.ensure_future(http_raw(http_at.port, post()))]
     async with channel(str(grpc_at)) as opened:
@@ -90,7 +92,9 @@ async def test_the_first_port_in_use_is_named(protocol: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         there = Endpoint("127.0.0.1", taken.getsockname()[1])
         grpc_at, http_at = (there, free()) if protocol == "gRPC" else (free(), there)
-        made = Servers((Receiver("otlp", GrpcListener(grpc_at), HttpListener(http_at)),), Intake(lambda _: None))
+        made = Servers(
+            (Receiver("otlp", GrpcListener(grpc_at), HttpListener(http_at)),), Intake(lambda _: None), Tally()
+        )
         with pytest.raises(StartupError, match=rf"cannot listen on {there} \(OTLP/{protocol}\)"):
             await made.start()
         await made.stop(0)
@@ -100,6 +104,7 @@ PROGRAM = """
 import asyncio, sys
 from gateway.config.settings import Endpoint, GrpcListener, HttpListener, Receiver, Telemetry
 from gateway.errors import StartupError
+from gateway.metrics import Tally
 from gateway.net import log, process
 from gateway.net.grpc_server import GrpcServer
 from gateway.net.intake import Intake
@@ -109,7 +114,7 @@ from gateway.net.servers import Servers, grpc_front
 async def main(stop):
     taken = Endpoint("127.0.0.1", int(sys.argv[1]))
     receiver = Receiver("otlp", GrpcListener(Endpoint("127.0.0.1", 0)), HttpListener(taken))
-    servers = Servers((receiver,), Intake(lambda event: None))
+    servers = Servers((receiver,), Intake(lambda event: None), Tally())
     try:
         await servers.start()
     except StartupError:
@@ -133,3 +138,17 @@ def test_a_process_that_cannot_start_ends_at_once() -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("cannot listen on 127.0.0.1:")
+
+
+async def test_what_comes_in_is_counted_by_receiver_and_transport() -> None:
+    """Each listener counts under its receiver's name and its transport, and is there with 0 before anything came."""
+    script = Script([Accepted(1, "one")])
+    grpc_at, http_at = free(), free()
+    tally = Tally()
+    made = Servers((Receiver("otlp/a", GrpcListener(grpc_at), HttpListener(http_at)),), Intake(script.feed), tally)
+    labels = ("otlp/a", "grpc"), ("otlp/a", "http")
+    assert dict(tally.series(metrics.RECEIVER_REFUSED)) == dict.fromkeys(labels, 0)
+    await made.start()
+    assert (await http_raw(http_at.port, post())).status == 200
+    await made.stop(0)
+    assert dict(tally.series(metrics.RECEIVER_REFUSED)) == {labels[0]: 0, labels[1]: 1}

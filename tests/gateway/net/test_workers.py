@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from gateway.config.settings import (
 )
 from gateway.errors import StartupError
 from gateway.net import embedded_redis, ports, workers
+from gateway.net.admin import Pages
 from gateway.net.supervise import Child, Supervisor
 from gateway.net.workers import Families, Workers, merge, own
 from tests.support.ports import free_ports
@@ -111,6 +113,27 @@ def test_each_series_gets_the_label_worker() -> None:
         ("tailgate_buffer_bytes", (("worker", "1"),)): 8,
     }
     assert page.count("# TYPE tailgate_spans_received_total counter") == 1
+
+
+def test_names_with_and_without_total_stay_apart() -> None:
+    """A counter that is shown with `_total` and without is merged as both, and histograms keep their buckets."""
+    page = """\
+# TYPE otelcol_x untyped
+otelcol_x 1.0
+# TYPE otelcol_x_total counter
+otelcol_x_total 1.0
+# TYPE tailgate_y histogram
+tailgate_y_bucket{le="1.0"} 2.0
+tailgate_y_bucket{le="+Inf"} 3.0
+tailgate_y_count 3.0
+tailgate_y_sum 4.0
+"""
+    found = samples(workers.generate_latest(Families(merge({"0": page, "1": page}))).decode())
+    worker = (("worker", "1"),)
+    assert found["otelcol_x", worker] == found["otelcol_x_total", worker] == 1
+    assert found["tailgate_y_bucket", (("le", "1.0"), *worker)] == 2
+    assert (found["tailgate_y_count", worker], found["tailgate_y_sum", worker]) == (3, 4)
+    assert len(found) == 12
 
 
 def test_who_did_not_answer_is_counted() -> None:
@@ -243,6 +266,77 @@ async def test_one_metrics_page_for_all(tmp_path: Path, serve: Serve) -> None:
     assert status == 200
     assert samples(page)["tailgate_spans_received_total", (("worker", "0"),)] == 0
     assert ("tailgate_spans_received_total", (("worker", "1"),)) not in samples(page)
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@asynccontextmanager
+async def explaining(directory: Path, knows: Sequence[dict[str, object] | None]) -> AsyncIterator[list[str]]:
+    """Workers that know this of any trace, None for one that is away; and what they are asked."""
+    asked: list[str] = []
+    async with AsyncExitStack() as stack:
+        for index, known in enumerate(knows):
+
+            async def explain(
+                text: str, local: bool, index: int = index, known: dict[str, object] | None = known
+            ) -> tuple[int, dict[str, object]]:
+                asked.append(f"{index}{' local' if local else ''}")
+                return 200, {"trace_id": text, **(known or {})}
+
+            if known is not None:
+                pages = Pages(nobody_asks, nothing_to_see, explain)
+                await pages.serve_unix(str(directory / f"{index}.sock"))
+                stack.push_async_callback(pages.stop)
+        yield asked
+
+
+async def nobody_asks() -> tuple[bool, str]:
+    return True, ""
+
+
+async def nothing_to_see() -> bytes:
+    return b""
+
+
+async def test_any_worker_explains_a_trace(tmp_path: Path) -> None:
+    """The parent hands the question to the first worker that answers: it finds the owner."""
+    admin = free()
+    known: dict[str, object] = {"state": "decided", "decision": "keep"}
+    async with explaining(tmp_path, [None, known, {"state": "unknown"}]) as asked, parent(tmp_path, 3) as aggregate:
+        await aggregate.pages.serve(HealthCheck(admin), None)
+        status, body = await fetch(f"http://{admin}/debug/trace/{TRACE.upper()}")
+        assert (status, json.loads(body)) == (200, {"trace_id": TRACE} | known)
+    assert asked == ["1"]
+
+
+async def test_each_worker_is_asked_for_itself(tmp_path: Path) -> None:
+    """Asked locally the parent asks each worker locally and gives the answer that says most."""
+    remembered: dict[str, object] = {"state": "decided", "remembered_as": "drop"}
+    decided: dict[str, object] = {"state": "decided", "decision": "drop"}
+    knows = [{"state": "unknown"}, remembered, decided, None]
+    async with explaining(tmp_path, knows) as asked, parent(tmp_path, 4) as aggregate:
+        assert await aggregate.trace(TRACE, True) == (200, {"trace_id": TRACE} | decided)
+    assert sorted(asked) == ["0 local", "1 local", "2 local"]
+
+
+async def test_workers_that_stand_alone_are_all_asked(tmp_path: Path) -> None:
+    """Where the first worker knows nobody else, the others are asked for themselves before the trace is called unknown."""
+    undecided: dict[str, object] = {"state": "undecided", "due_in": 1.0}
+    knows = [{"state": "unknown", "owner": "w0"}, undecided]
+    async with explaining(tmp_path, knows) as asked, parent(tmp_path, 2) as aggregate:
+        assert (await aggregate.trace(TRACE, False))[1]["state"] == "undecided"
+    assert asked == ["0", "0 local", "1 local"] or asked == ["0", "1 local", "0 local"]
+    async with explaining(tmp_path, [{"state": "unknown", "owner": "w0"}]), parent(tmp_path, 1) as aggregate:
+        assert (await aggregate.trace(TRACE, False))[1] == {"trace_id": TRACE, "state": "unknown", "owner": "w0"}
+
+
+async def test_no_worker_can_explain(tmp_path: Path) -> None:
+    """With no worker there the answer is 502 and says so; what is no trace id is refused without asking anybody."""
+    async with parent(tmp_path, 2) as aggregate:
+        status, answer = await aggregate.trace(TRACE, False)
+        assert (status, answer["state"], answer["error"]) == (502, "unknown", "no worker answers")
+        assert (await aggregate.trace("x", False))[0] == 400
 
 
 async def test_health_and_metrics_on_one_address(tmp_path: Path, serve: Serve) -> None:
