@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-KERNEL := setup.py gateway/kernel/scan.py gateway/kernel/parts.py gateway/kernel/traces.py gateway/kernel/decisions.py
+KERNEL := setup.py gateway/kernel/scan.py gateway/kernel/parts.py gateway/kernel/match.py gateway/kernel/traces.py gateway/kernel/program.py gateway/kernel/decisions.py
 
 .PHONY: run test check format fuzz sanitize clean
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-SOURCES = [Path(f"gateway/kernel/{name}.py") for name in ("scan", "parts", "traces", "decisions")]
+SOURCES = [Path(f"gateway/kernel/{name}.py") for name in ("scan", "parts", "match", "traces", "program", "decisions")]
 BUILD = Path("build/kernel")
 
 # Every index is checked in both forms.

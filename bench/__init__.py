@@ -15,6 +15,7 @@ ring         what does finding an owner cost, against the number of members?
 workers      what does a second worker of a tier take, and what does a span cost then?
 hop          what does the hop between the tiers cost, by OTLP/gRPC and by OTLP/HTTP?
 soak         does a gRPC front's memory stay flat under everything that clients do?
+probability  are the counts right that a backend computes of what is kept?
 plot         what do the results look like?
 
 What they are made of:
@@ -27,5 +28,6 @@ load         a process that sends them, a fixed number in flight, and times the 
 sink         a process that takes requests, counts their spans and answers; also the floor, a server that does nothing else
 http2        the least HTTP/2 a gRPC client will speak to; http1 the same of HTTP/1.1
 processes    children of a bench: starting, asking, stopping, and what they cost
+population   traces of services whose true numbers are known; consistent decides about them as a plain model
 subjects     what is measured: each tier, ours and the Collector's, and the bare servers
 """

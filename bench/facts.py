@@ -50,7 +50,7 @@ def scanned(kernel: Kernel, request: bytes) -> list[Fact]:
     scan.read(request)
     return [
         (request[trace : trace + 16], request[span : span + 8], status, start, end)
-        for _, _, _, trace, span, _, status, start, end in scan.rows()
+        for _, _, _, trace, span, _, status, start, end, _ in scan.rows()
     ]
 
 

@@ -5,6 +5,8 @@ errors      the family of errors that are not bugs
 limits      every bound, its reason, and the relations between bounds
 config/     the Collector's language: YAML to validated settings, mistakes with line and column
 metrics     every instrument in one table, and the tally the cores count in
+collector_metrics  what a Collector calls the same numbers
+explanation what is said about one trace, in words
 ring        trace id to owner: an immutable slot table built from a view
 membership  members and views: who is alive, as one numbered value
 lease       how a replica keeps its lease and its view up to date; pure

@@ -22,9 +22,10 @@ from xxhash import xxh3_64_intdigest
 
 from gateway.errors import MalformedRequestError, TooLargeError
 from gateway.kernel import FORMS, Kernel, NotBuiltError, load
+from gateway.kernel.names import RESOURCE, SCOPE, SPAN, Look, Values
 from gateway.otlp.join import cut, join
 from gateway.otlp.split import Split, split
-from tests.support import wire
+from tests.support import looks, wire
 
 CORPUS = Path(__file__).with_name("corpus")
 
@@ -37,6 +38,16 @@ INTERESTING = (
 )
 TABLE = array("i", [(7 * slot * slot) % 5 for slot in range(101)])
 OWNERS = 5
+ASKED: tuple[tuple[Look, ...], ...] = (
+    *[(Look(SPAN, 9, key),) for key in ("http.status_code", "ok", "f", "route", "nowhere")],
+    *[(Look(SPAN, field),) for field in looks.FIELDS[SPAN] if field > 2],
+    *[(Look(RESOURCE, field),) for field in looks.FIELDS[RESOURCE]],
+    *[(Look(SCOPE, field),) for field in looks.FIELDS[SCOPE]],
+    (Look(RESOURCE, 1, "service.name"), Look(SCOPE, 1), Look(SPAN, 9, "route"), Look(SPAN, 9, "pad")),
+    (Look(SPAN, 9, "pad"), Look(SPAN, 5), Look(SPAN, 15), Look(SPAN, 11)),
+)
+MEMO_MAX = 50
+REQUESTS_A_MATCHER = 500  # what its listener remembers for us is not bounded
 
 
 def corpus() -> list[bytes]:
@@ -122,6 +133,7 @@ class Found(NamedTuple):
     rows: tuple[tuple[int, ...], ...] = ()
     divided: tuple[tuple[int, bytes, int], ...] = ()
     bounded: object = None  # divided again, with little room for envelopes
+    told: tuple[tuple[Values, ...], ...] = ()  # by span and by ASKED
 
 
 class Subject:
@@ -131,6 +143,13 @@ class Subject:
         self.form = kernel.form
         self._spans = kernel.Spans(facts=True)
         self._parts = kernel.Parts(self._spans)
+        self._kernel = kernel
+        self._matched = 0
+        self._ask_anew()
+
+    def _ask_anew(self) -> None:
+        self._listener = looks.Listener(*ASKED)
+        self._matcher = self._kernel.Matcher(self._listener.plan, MEMO_MAX)
 
     def look_at(self, request: bytes) -> Found:
         """Everything this form finds."""
@@ -150,7 +169,15 @@ class Subject:
             rows=tuple(spans.rows()),
             divided=tuple(divided),
             bounded=bounded,
+            told=self._ask(request),
         )
+
+    def _ask(self, request: bytes) -> tuple[tuple[Values, ...], ...]:
+        self._matched += 1
+        if self._matched % REQUESTS_A_MATCHER == 0:
+            self._ask_anew()
+        self._matcher.read(request, self._spans)
+        return tuple(tuple(self._listener.told(mask)) for mask in self._matcher.masks())
 
 
 def built(needed: Collection[str] = ()) -> list[Subject]:
@@ -176,6 +203,7 @@ def check(request: bytes, subjects: list[Subject]) -> bool:
         assert first.refused.endswith(f" at byte {first.offset}")
         return False
     check_spans(request, first)
+    check_told(request, first)
     check_divided(request, first)
     check_joined(request, split(request))
     return True
@@ -202,9 +230,21 @@ def _check_against_official(message: bytes, trace_id: bytes, span_id: bytes, fac
     except DecodeError:
         return
     code = parsed.status.code if parsed.status.code in (0, 1, 2) else -1
-    assert facts == [code, parsed.start_time_unix_nano, parsed.end_time_unix_nano]
+    is_root = not any(parsed.parent_span_id)
+    assert facts == [code, parsed.start_time_unix_nano, parsed.end_time_unix_nano, is_root]
     if not (message[:2] == b"\n\x10" and message[18:20] == b"\x12\x08"):
         assert (trace_id, span_id) == (parsed.trace_id, parsed.span_id)
+
+
+def check_told(request: bytes, found: Found) -> None:
+    """What is asked of each span, the official parser finds too where it can read span, resource and scope."""
+    assert len(found.told) == len(found.rows)
+    for row, told in zip(found.rows, found.told, strict=True):
+        span, envelope = request[row[1] : row[2]], found.scopes[row[5]]
+        for asked, values in zip(ASKED, told, strict=True):
+            expected = looks.expected(asked, envelope, span)
+            if expected is not None:
+                assert expected == tuple(looks.understood(look, raw) for look, raw in zip(asked, values, strict=True))
 
 
 def check_divided(request: bytes, found: Found) -> None:
