@@ -84,6 +84,10 @@ _HEAD = cython.declare(cython.Py_ssize_t, 40)
 assert _HEAD == HEAD_BYTES
 _UINT_MAX = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 _CUT_NONE = cython.declare(cython.longlong, -1)
+_RANDOMNESS = cython.declare(cython.double, 2.0**56)
+_DEMAND_OVER = cython.declare(cython.double, 0.5)  # seconds over which demand is averaged
+_ROUND = cython.declare(cython.double, 0.05)  # seconds from one round to the next, as a first guess: a bucket of the buffer
+_HALVED_IN = cython.declare(cython.double, 1.0)  # seconds in which a bucket should be half full again
 USUAL = Rules()
 
 
@@ -120,7 +124,12 @@ class Program:
     _filled_at: cython.double[::1]
     _used: cython.longlong[::1]  # of a SHARE, or of all of a COMPOSITE: spans in this second
     _second: cython.longlong[::1]
-    _cut: cython.longlong[::1]  # of a limiter in a consistent round: the least randomness it lets pass; -1: all so far
+    # of limiters in consistent rounds
+    _floor: cython.longlong[::1]  # the least randomness that may pass in this round, known before anybody was asked
+    _cut: cython.longlong[::1]  # that for which there were tokens; -1: for all so far
+    _wanted: cython.double[::1]  # tokens that were asked for in this round
+    _demand: cython.double[::1]  # tokens asked for in a second, on average; -1: not known yet
+    _round_at: cython.double
     # one evaluation
     _now: cython.double
     _randomness: cython.longlong
@@ -163,7 +172,9 @@ class Program:
         self._tokens = array("d", [float(b) for b in flat.b] or [0.0])  # buckets begin full
         self._filled_at = array("d", [0.0] * size)
         self._used, self._second = array("q", [0] * size), array("q", [-1] * size)
-        self._cut = array("q", [-1] * size)
+        self._cut, self._floor = array("q", [-1] * size), array("q", [0] * size)
+        self._wanted, self._demand = array("d", [0.0] * size), array("d", [-1.0] * size)
+        self._round_at = 0.0
         self._votes = bytearray(len(nodes) or 1)
         self._children = array("i", [-1] * (len(nodes) or 1))
         self._thresholds = array("q", [0] * (len(nodes) or 1))
@@ -379,9 +390,12 @@ class Program:
         if wanted > burst:  # never, whatever its randomness: it says nothing of the others
             return _NO
         if self._consistent:
-            self._reached = max(self._cut[node], 0)
-            if self._settled or self._cut[node] != _CUT_NONE:
-                return _KEEP if self._randomness >= self._cut[node] else _NO
+            self._reached = max(self._cut[node], self._floor[node])
+            if self._settled:
+                return _KEEP if self._randomness >= self._reached else _NO
+            self._wanted[node] += wanted
+            if self._randomness < self._reached or self._cut[node] != _CUT_NONE:
+                return _NO
         left = min(burst, self._tokens[node] + max(0.0, self._now - self._filled_at[node]) * rate) - wanted
         if left >= 0 or (rate > 0 and -left < rate * _NANOSECOND):
             self._tokens[node] = left
@@ -439,12 +453,38 @@ class Program:
 
     def begin_round(self, settled: cython.bint) -> None:
         """Traces come by falling randomness from here on, with nothing `settled` to find how far the limiters reach, and once
-        more with all of it settled."""
+        more with all of it settled.
+
+        A cut found by looking at a round favours the rounds in which little was wanted, and estimates from it come out too
+        low: 30 % where two in three traces are refused. So each limiter begins a round with a floor from what was wanted before,
+        such that its bucket stays half full; only what is above the floor and finds no tokens all the same is cut.
+        """
         node: cython.Py_ssize_t
+        passed: cython.double = max(0.0, self._now - self._round_at)
         self._settled = settled
-        if not settled:
-            for node in range(len(self._cut)):
-                self._cut[node] = _CUT_NONE
+        for node in range(len(self._cut)):
+            if self._op[node] != _SPAN_TOKENS and self._op[node] != _BYTE_TOKENS:
+                continue
+            if settled and self._demand[node] < 0:
+                self._demand[node] = self._wanted[node] / _ROUND
+            elif settled:
+                self._demand[node] += (self._wanted[node] - self._demand[node] * passed) / (passed + _DEMAND_OVER)
+            else:
+                self._cut[node], self._wanted[node] = _CUT_NONE, 0.0
+                self._floor[node] = self._floor_of(node)
+        if settled:
+            self._round_at = self._now
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _floor_of(self, node: cython.Py_ssize_t) -> cython.longlong:
+        rate: cython.double = self._a[node]
+        burst: cython.double = self._b[node]
+        tokens: cython.double = min(burst, self._tokens[node] + max(0.0, self._now - self._filled_at[node]) * rate)
+        aim: cython.double = max(0.0, rate + (tokens - burst / 2) / _HALVED_IN)
+        if self._demand[node] <= aim:
+            return 0
+        return cython.cast(cython.longlong, (1.0 - aim / self._demand[node]) * _RANDOMNESS)
 
     def evaluate_random(self, place: cython.Py_ssize_t, randomness: cython.longlong) -> cython.int:
         """As evaluate, of a trace with these 56 bits of randomness."""
