@@ -158,11 +158,14 @@ class Sampler:
         actions = self._do_what_is_due(now)
         # Spans that are added to a buffer with something in it bring no deadline forward: until then there is nothing to do.
         self._settled = self._drain is None and len(self._buffer) > 0
-        self._next_at = self._next_deadline()
+        self._next_at = self._next_deadline(now)
         return actions
 
-    def _next_deadline(self) -> float:
-        times = [self._buffer.next_deadline(), self._exports.next_deadline()]
+    def _next_deadline(self, now: float) -> float:
+        due_at = self._buffer.next_deadline()
+        if due_at is not None and self._must_not_decide():
+            due_at = max(due_at, now + limits.DECIDE_PAUSE)
+        times = [due_at, self._exports.next_deadline()]
         if self._drain is not None and not self._finished:
             undecided = not self._closed or len(self._buffer)
             times.append(self._drain.close_at if undecided else self._drain.give_up_at)
@@ -367,11 +370,18 @@ class Sampler:
     def _decide_due(self, due_at: float, now: float) -> list[Action]:
         """Decide what is due at `due_at`: a few at a time, so that requests and answers get their turn; whoever is left makes
         the next deadline one that is past."""
+        if self._must_not_decide():
+            return []
         most, remember = limits.DECIDE_AT_ONCE, self._decisions.remember
         if self._closed and self._settings.drop_pending_traces_on_shutdown:
             return self._follow(self._buffer.drop(most, remember, now), now)
         cause = SHUTDOWN if self._closed else DUE
         return self._follow(self._buffer.decide_due(due_at, now, most, remember, cause), now)
+
+    def _must_not_decide(self) -> bool:
+        """Whether what is undelivered takes the whole budget. What is kept may be many times what was buffered of it: traces
+        that share a large resource each get their own. At the end, time is shorter than memory."""
+        return self._exports.held > self._budget and not self._closed
 
     def _follow(self, decided: Decided, now: float) -> list[Action]:
         """These traces are decided, once and for all: count them, and send on what is kept."""

@@ -81,6 +81,7 @@ _CHUNK = cython.declare(cython.Py_ssize_t, 8192)  # rows whose memory goes back 
 assert _CHUNK * 8 % (1 << 16) == 0, "whole pages, which have 64 KiB at most"
 _ROOM_MIN = cython.declare(cython.Py_ssize_t, 1 << 16)
 _ROOM_KEPT = cython.declare(cython.Py_ssize_t, 1 << 23)  # what a larger trace needed is given back with the next one
+_TAKEN_MAX = cython.declare(cython.Py_ssize_t, limits.DECIDE_BYTES_AT_ONCE)
 _INDEX_MIN = cython.declare(cython.Py_ssize_t, 1024)
 _MASK = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
 _SPREAD = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)
@@ -941,6 +942,7 @@ class Traces:
         randomness: Callable[[bytes, bytes], int] | None = None,
     ) -> tuple[int, int, list[Kept]]:
         """Decide at most `most` traces of the buckets up to `bucket_max`, those first that are due first, and take them out.
+        It is fewer when what is kept comes to limits.DECIDE_BYTES_AT_ONCE.
 
         (traces, spans dropped, those to be kept). With `drop` nobody is asked and none is kept. `remember(trace_id, keep, note)`
         is told of every one: the note is `stamp` and, in its ten lowest bits, the index of the deciding policy + 1. A consistent
@@ -949,6 +951,7 @@ class Traces:
         kept: list[Kept] = []
         dropped: cython.longlong = 0
         done: cython.Py_ssize_t = 0
+        taken: cython.Py_ssize_t = 0
         row: cython.Py_ssize_t
         decider: cython.int
         why: cython.int
@@ -956,7 +959,7 @@ class Traces:
         program.begin(now)
         if program.consistent and not nobody:
             return self._decide_together(program, bucket_max, most, remember, cause, stamp, randomness)
-        while done < most:
+        while done < most and taken < _TAKEN_MAX:
             row = self._next_due(bucket_max)
             if row == 0:
                 break
@@ -971,7 +974,7 @@ class Traces:
                 decider = program.evaluate(row * self._stride)
             if decider < 0:
                 dropped += self._rows[row * self._stride + _SPANS]
-            self._part_with(program, row, decider, why, remember, stamp, kept)
+            taken += self._part_with(program, row, decider, why, remember, stamp, kept)
         return done, dropped, kept
 
     def settle(
@@ -1063,8 +1066,9 @@ class Traces:
         remember: Any,
         stamp: cython.longlong,
         kept: list,
-    ) -> cython.int:
-        """A trace was decided, as the program has evaluated it last: take it out."""
+    ) -> cython.Py_ssize_t:
+        """A trace was decided, as the program has evaluated it last: take it out. The bytes that are kept of it."""
+        size: cython.Py_ssize_t = 0
         place: cython.Py_ssize_t = row * self._stride
         trace_id = self._trace_id(row)
         policy: cython.longlong = decider if decider >= -1 else -2 - decider
@@ -1073,9 +1077,11 @@ class Traces:
         if decider >= 0:
             spans = self._rows[place + _SPANS]
             ids = self._ids(row)
-            kept.append(Kept(trace_id, self._join(row), spans, ids, decider, program.child, program.threshold))
+            request: bytes = self._join(row)
+            size = len(request)
+            kept.append(Kept(trace_id, request, spans, ids, decider, program.child, program.threshold))
         self._release(row)
-        return 0
+        return size
 
     @cython.cfunc
     @cython.exceptval(-1)
