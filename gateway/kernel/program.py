@@ -86,7 +86,9 @@ _UINT_MAX = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 _CUT_NONE = cython.declare(cython.longlong, -1)
 _RANDOMNESS = cython.declare(cython.double, 2.0**56)
 _DEMAND_OVER = cython.declare(cython.double, 0.5)  # seconds over which demand is averaged
-_ROUND = cython.declare(cython.double, 0.05)  # seconds from one round to the next, as a first guess: a bucket of the buffer
+_ROUND = cython.declare(
+    cython.double, 0.05
+)  # seconds from one round to the next, as a first guess: a bucket of the buffer
 _HALVED_IN = cython.declare(cython.double, 1.0)  # seconds in which a bucket should be half full again
 USUAL = Rules()
 

@@ -98,7 +98,7 @@ _PAST_THE_END = "the kernel would reach past the end of its memory"
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 
 # What a trace, an id in a set and an envelope cost beside their bytes.
-ROW_BYTES = 16 * 8 + 16  # the row and its share of the index
+ROW_BYTES = 16 * 8 + 32  # the row and its share of the index
 SET_ID_BYTES = 96  # measured 85 to 115
 ENVELOPE_BYTES = 500  # two bytes objects, the pair, its entry in the table
 
@@ -169,7 +169,9 @@ class Traces:
     # rows and index
     _rows_memory: object
     _rows: cython.ulonglong[::1]
-    _index: cython.uint[::1]
+    _index: cython.ulonglong[
+        ::1
+    ]  # open addressing: 32 bits of the id's hash, and in the lower half the row; 0: nobody's place
     _chunk_used: cython.int[::1]
     _chunk_free: cython.uint[::1]  # the first free row of each chunk; 0: none
     _chunk_fresh: cython.int[::1]  # rows of each chunk that were used since its memory went back
@@ -254,7 +256,7 @@ class Traces:
         self._chunk_fresh = array("i", bytes(4 * chunks))
         self._chunk_used[0] = self._chunk_fresh[0] = 1  # row 0 is nobody's
         self._chunk = 0
-        self._index = array("I", bytes(4 * _INDEX_MIN))
+        self._index = array("Q", bytes(8 * _INDEX_MIN))
         self.count = self.spans = 0
         self._first, self._last, self._buckets = {}, {}, []
         self._open_bucket, self._open_last = -1, 0
@@ -776,25 +778,35 @@ class Traces:
     @cython.cfunc
     @cython.exceptval(check=False)
     @cython.overflowcheck(False)
-    def _slot(self, low: cython.ulonglong, high: cython.ulonglong) -> cython.Py_ssize_t:
-        """Where the search for an id begins. With multipliers that are known, ids that differ by a multiple of one's inverse
-        would share a place under every seed, and a request of them cost minutes."""
+    def _hash(self, low: cython.ulonglong, high: cython.ulonglong) -> cython.ulonglong:
+        """32 bits of an id. With multipliers that are known, ids that differ by a multiple of one's inverse would share a place
+        under every seed, and a request of them cost minutes."""
         value: cython.ulonglong = (low ^ self._seed) * self._spread & _MASK
         value = ((value ^ value >> 32) + high) * self._spread_2 & _MASK
-        return (value >> 32) * len(self._index) >> 32
+        return value >> 32
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _slot(self, low: cython.ulonglong, high: cython.ulonglong) -> cython.Py_ssize_t:
+        """Where the search for an id begins."""
+        return self._hash(low, high) * len(self._index) >> 32
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def _find(self, low: cython.ulonglong, high: cython.ulonglong) -> cython.Py_ssize_t:
-        """The row of a trace; 0 if there is none."""
-        at: cython.Py_ssize_t = self._slot(low, high)
-        row: cython.Py_ssize_t
+        """The row of a trace; 0 if there is none. Rows of others are not looked at: each was a miss of the processor's cache."""
+        wanted: cython.ulonglong = self._hash(low, high)
         size: cython.Py_ssize_t = len(self._index)
-        while self._index[at]:
-            row = self._index[at]
-            if self._rows[row * self._stride + _LOW] == low and self._rows[row * self._stride + _HIGH] == high:
-                return row
+        at: cython.Py_ssize_t = wanted * size >> 32
+        row: cython.Py_ssize_t
+        entry: cython.ulonglong = self._index[at]
+        while entry:
+            if entry >> 32 == wanted:
+                row = entry & _HALF
+                if self._rows[row * self._stride + _LOW] == low and self._rows[row * self._stride + _HIGH] == high:
+                    return row
             at = at + 1 if at + 1 < size else 0
+            entry = self._index[at]
         return 0
 
     @cython.cfunc
@@ -813,7 +825,8 @@ class Traces:
         self.count += 1
         if 2 * self.count > len(self._index):
             self._resize_index(2 * len(self._index))
-        self._enter(row)
+        number: cython.ulonglong = row
+        self._enter(self._hash(low, high) << 32 | number)
         if bucket != self._open_bucket:
             self._open_bucket_of(bucket)
         if self._open_last:
@@ -884,19 +897,17 @@ class Traces:
         self._chunk = min(self._chunk, chunk)
 
     @cython.cfunc
-    def _enter(self, row: cython.Py_ssize_t) -> cython.void:
-        at: cython.Py_ssize_t = self._slot(
-            self._rows[row * self._stride + _LOW], self._rows[row * self._stride + _HIGH]
-        )
+    def _enter(self, entry: cython.ulonglong) -> cython.void:
+        at: cython.Py_ssize_t = (entry >> 32) * len(self._index) >> 32
         while self._index[at]:
             at = at + 1 if at + 1 < len(self._index) else 0
-        self._index[at] = row
+        self._index[at] = entry
 
     @cython.cfunc
     def _resize_index(self, size: cython.Py_ssize_t) -> cython.void:
-        old: cython.uint[::1] = self._index
+        old: cython.ulonglong[::1] = self._index
         at: cython.Py_ssize_t
-        self._index = array("I", bytes(4 * size))
+        self._index = array("Q", bytes(8 * size))
         for at in range(len(old)):
             if old[at]:
                 self._enter(old[at])
@@ -904,22 +915,19 @@ class Traces:
     @cython.cfunc
     def _leave(self, row: cython.Py_ssize_t) -> cython.void:
         """Take a row out of the index, closing the gap behind it."""
+        place: cython.Py_ssize_t = row * self._stride
         size: cython.Py_ssize_t = len(self._index)
-        hole: cython.Py_ssize_t = self._slot(
-            self._rows[row * self._stride + _LOW], self._rows[row * self._stride + _HIGH]
-        )
+        hole: cython.Py_ssize_t = self._slot(self._rows[place + _LOW], self._rows[place + _HIGH])
         home: cython.Py_ssize_t
-        place: cython.Py_ssize_t
-        while self._index[hole] != row:
+        number: cython.ulonglong = row
+        while self._index[hole] & _HALF != number:
             hole = hole + 1 if hole + 1 < size else 0
         at: cython.Py_ssize_t = hole
         while True:
             at = at + 1 if at + 1 < size else 0
             if not self._index[at]:
                 break
-            place = self._index[at]
-            place *= self._stride
-            home = self._slot(self._rows[place + _LOW], self._rows[place + _HIGH])
+            home = (self._index[at] >> 32) * size >> 32
             # it moves back into the hole unless its home lies behind the hole, up to where it stands
             if (hole < home <= at) if hole <= at else (hole < home or home <= at):
                 continue
@@ -1029,6 +1037,7 @@ class Traces:
         kept: list = []
         dropped: cython.longlong = 0
         decider: cython.int
+        why: cython.int
         while len(due) < most:
             row = self._next_due(bucket_max)
             if row == 0:
@@ -1041,9 +1050,12 @@ class Traces:
         for value, _, each in due:
             row = each
             decider = program.evaluate_random(row * self._stride, value)
+            why = cause
+            if why == _DUE and self._rows[row * self._stride + _STATUSES] & _GONE:
+                why = _BY_ROOT
             if decider < 0:
                 dropped += self._rows[row * self._stride + _SPANS]
-            self._part_with(program, row, decider, cause, remember, stamp, kept)
+            self._part_with(program, row, decider, why, remember, stamp, kept)
         return len(due), dropped, kept
 
     @cython.cfunc
