@@ -106,7 +106,7 @@ TICK_SECONDS = _histogram(
 )
 TRACES_EVICTED = _counter("traces_evicted", "Traces decided early because a bound was reached.", "bound")
 POLICY_ERRORS = _counter(
-    "policy_errors", "Verdicts that a policy could not give; it had no say in the decision.", "policy"
+    "policy_errors", "Votes that a policy could not give; it had no say in the decision.", "policy"
 )
 VIEWS_CHANGED = _counter("views_changed", "Views taken into force.")
 LEASE_CALLS = _counter("lease_store_calls", "Calls of the lease store.")

@@ -8,7 +8,12 @@ anchors     whether a regular expression is anchored
 buffer      undecided traces: bytes, facts, deadlines, what they cost
 seen        the span ids of one trace, packed
 decisions   what was decided, for late spans and for spans sent again
-policy/     one policy, one file; how their verdicts make a decision
+late        how many late spans single traces had
+policy/     one policy, one file; how the configuration nests them
+ottl/       conditions on spans in OpenTelemetry's own language
+tracestate  what W3C tracestate says of sampling, read and written
+randomness  the randomness that a trace brings
+stamp       why they were kept, written on kept spans
 kept        kept spans made fit to leave: readable, in requests of a bounded size
 exports     the exporters' outboxes, and what becomes of what does not arrive
 drain       how long the door stays open at the end, and when what is left is given up

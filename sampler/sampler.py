@@ -273,6 +273,8 @@ class Sampler:
         if refusal := self._make_room(size, found.spans, now, actions):
             return refusal
         added = self._buffer.add(request, now, self._decisions.recall)
+        if self._settings.decision_wait_after_root_received:
+            self._settled = False  # a root may have brought a deadline forward
         self._count_received(found, added)
         if added.late or added.late_dropped:
             actions += self._late(added, now)

@@ -20,7 +20,7 @@ def _note(path: Path, message: str) -> Remark:
 def latency_bounds(subject: Subject) -> Iterator[Remark]:
     """Latency with an upper bound looks at every prefix of a trace."""
     for one in subject.every:
-        if one.type == "latency" and one.get("upper_threshold_ms", 0) > one.get("threshold_ms", 0):
+        if one.type == "latency" and 0 != one.get("upper_threshold_ms", 0) > one.get("threshold_ms", 0):
             text = "a trace that ends up longer is kept if it once lay inside the bounds; the whole trace counts"
             yield _note(one.key("upper_threshold_ms"), text)
 
@@ -59,7 +59,7 @@ def unanchored(subject: Subject) -> Iterator[Remark]:
 
 def charged(subject: Subject) -> Iterator[Remark]:
     """Limiters are charged for traces that another policy keeps."""
-    if len(subject.keepers) < 2:
+    if len(subject.keepers) < 2 or subject.settings.tracestate:  # beside it limiters are asked about every trace
         return
     for one in subject.keepers:
         if limits(one):

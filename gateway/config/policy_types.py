@@ -24,8 +24,8 @@ _INVERT = (
 _BURST = "The most that is kept at once, and so the largest trace that is ever kept; `0` means twice the rate."
 _PER_PROCESS = (
     "The limit holds for each process: with three replicas, or `--workers 3`, three times as much is kept. A trace is charged "
-    "whenever the policy is asked and says keep, also when another policy keeps it anyway; under `semantics: strict` only when "
-    "this policy decides."
+    "whenever the policy is asked and says keep, also when another policy keeps it anyway; under `semantics: strict`, unless "
+    "`tracestate: true`, limiters are asked last, and only about traces that nobody else keeps."
 )
 
 
@@ -218,7 +218,7 @@ class TraceState(Block):
 
     key: Annotated[str, Text("a key of tracestate")] = Field(description="The key in tracestate.")
     values: Annotated[list[Annotated[str, Text(empty=True)]], LIST] = Field(
-        description="The values that match. An empty one, or one of 256 characters with its key, matches nothing."
+        description="The values that match. An empty one, or one that has 256 bytes or more with its key, matches nothing."
     )
 
 
@@ -246,8 +246,9 @@ ottl_condition:
 
     error_mode: Annotated[str, Choice(("ignore", "silent", "propagate"), fold=True)] = Field(
         "silent",
-        description="What becomes of a condition that cannot be evaluated: with `ignore` and `silent` the next one is asked, "
-        "with `propagate` the policy has no say on the trace. Here nothing is logged for `ignore`: errors are counted.",
+        description="What becomes of a condition that cannot be evaluated: with `ignore` and `silent` it does not hold and the "
+        "next one is asked, with `propagate` the policy has no say on the trace, and the error is counted. Nothing is logged "
+        "for `ignore`.",
     )
     span: Annotated[list[Annotated[str, _CONDITION]], LIST] = Field(
         [], description="Conditions on a span; one that holds is enough."

@@ -52,7 +52,7 @@ not run. One process runs one pipeline, named `traces` or `traces/name`.
 coalesces by itself what goes to one sampler, so `batch` has no place in it.
 
 **A sampler** receives with one or more `otlp`, has exactly one `tail_sampling`, before it at most one `memory_limiter`, behind it
-at most one `batch`, and exports to one or more of `otlp_grpc`, `debug` and `file`: each gets every kept trace. With
+at most one `batch`, and exports to one or more of `otlp_grpc`, `otlp_http`, `debug` and `file`: each gets every kept trace. With
 `redis_membership` among `service.extensions` it is a member that load balancers find; without, it stands alone.
 
 **Several files** (`--config a.yaml --config b.yaml`) merge in order: mappings merge, lists and single values replace.
@@ -79,6 +79,94 @@ Collector ignores it, and with it what its writer meant. Each of these examples 
 `drop` a `not` may stand beside those; inside a `composite` an `and`. Names of policies inside an `and`, `not` or `drop` are for
 people only and may be left out.
 """
+
+_DIFFER = """\
+### Differences from the Collector
+
+Policies decide as the Collector's do: `bench/parity.py` compares them with a running one on random policies and traces. This is
+where they do not, under `semantics: parity`. What `semantics: strict` changes beyond that stands with each policy, and
+`tailgate check` names the places in a given file.
+"""
+
+_DIFFERENCES = (
+    (
+        "configurations refused",
+        "start: an empty `and` keeps everything, an empty `drop` drops everything, a numeric policy without bounds ends "
+        "the process with its first trace, minimums above maximums and empty keys match nothing, a block of another type is "
+        "ignored",
+        "mistakes, each with its place; so are `num_traces: 0`, negative rates, and names in a `composite` that none of its "
+        "policies has",
+    ),
+    ("policy extensions", "a type may be an extension's id", "refused: the types are those above"),
+    (
+        "`decision_wait`",
+        "whole seconds, looked at once a second: N seconds take up to N + 1",
+        "kept within 100 ms, also below one second; the same for `decision_wait_after_root_received`",
+    ),
+    (
+        "past decisions",
+        "remembered in `decision_cache`, off unless sized; else a late span opens a new trace, which may be decided otherwise",
+        "remembered by default, a million of each kind; late spans follow",
+    ),
+    (
+        "`num_traces`",
+        "decided traces count too; beyond it the oldest are thrown away unasked",
+        "undecided traces count; beyond it the oldest are decided early, by the policies, on what is there",
+    ),
+    (
+        "`memory_limiter`",
+        "requests are refused",
+        "the oldest traces are decided early; requests are refused when that no longer helps",
+    ),
+    (
+        "`block_on_overflow`",
+        "the receiver stalls",
+        "requests are answered UNAVAILABLE, also for traces that wait already",
+    ),
+    ("spans sent twice", "count twice", "the second is discarded before any policy counts"),
+    (
+        "`bytes_limiting`, `maximum_trace_size_bytes`",
+        "count what the Collector would write: schema URLs left out, empty ids and messages spelled out",
+        "count the trace as it came, schema URLs included: a few bytes more or less for each request",
+    ),
+    (
+        "a trace too large",
+        "what it has of it stays until its turn comes",
+        "dropped and freed at once, its late spans with it",
+    ),
+    (
+        "`span-ingest`",
+        "attributes and latency of each batch of spans by itself, counts of the trace",
+        "all of the trace so far, for every policy",
+    ),
+    ("a trace id of zeros", "passes", "spans with a trace id or span id of zeros are rejected, in a partial success"),
+    (
+        "instants of 2⁶³ ns (year 2262) and later",
+        "lie before 1970",
+        "are what they are to `latency`; to OTTL they lie before 1970, as there",
+    ),
+    (
+        "traces due together",
+        "in random order, which matters to limiters",
+        "in the order in which they came; with `tracestate: true` by falling randomness",
+    ),
+    (
+        "the second of a `composite`",
+        "of the wall clock",
+        "of a clock that is never set",
+    ),
+    (
+        "`tracestate: true`",
+        "the gate usetracestate hashes traces that bring no `rv` or `th`, and leaves a span whose tracestate is invalid as it is",
+        "the id is the randomness where there is no `rv`; every kept span states its threshold "
+        "(docs/decisions/0007-honest-probability.md)",
+    ),
+    (
+        "OTTL",
+        "all of it",
+        "the part that docs/OTTL.md lists",
+    ),
+)
 
 
 class Row(NamedTuple):
@@ -125,6 +213,8 @@ def _policies() -> Iterator[str]:
         yield f"\n#### `{kind}`\n\n{_prose(model)}\n\n```yaml\n{_item(model.example)}```\n"
         if keys_of(model):
             yield _table(model)
+    yield f"\n{_DIFFER}\n| | Collector v0.161.0 | here |\n|---|---|---|\n"
+    yield from (f"| {' | '.join(row)} |\n" for row in _DIFFERENCES)
 
 
 def _item(example: str) -> str:

@@ -64,8 +64,8 @@ class TailSampling(Block):
     )
     block_on_overflow: Annotated[bool, Switch()] = Field(
         False,
-        description="Whether, instead of deciding early beyond num_traces, requests with new traces are turned away as "
-        "UNAVAILABLE until there is room: whoever sends them tries again. The Collector stalls.",
+        description="Whether, instead of deciding early beyond num_traces, all requests are turned away as UNAVAILABLE until "
+        "there is room: whoever sends them tries again. The Collector stalls.",
     )
     expected_new_traces_per_sec: Annotated[int, Whole(0)] = Field(
         0, description="Has no effect, by design: in the Collector it sizes a table ahead, here it need not be known."
@@ -90,8 +90,7 @@ class TailSampling(Block):
     )
     drop_pending_traces_on_shutdown: Annotated[bool, Switch()] = Field(
         False,
-        description="Whether traces that wait at shutdown, with no other sampler to hand them to, are dropped; otherwise they "
-        "are decided on what is there.",
+        description="Whether traces that wait at shutdown are dropped unasked; otherwise they are decided on what is there.",
     )
     num_shards: Annotated[int, Whole(0, 256)] = Field(
         1,
@@ -107,8 +106,8 @@ class TailSampling(Block):
         False,
         description="Ours; the Collector has a feature gate, usetracestate. Probabilistic policies and limiters decide by the "
         "trace's randomness, and kept spans tell in their tracestate (`ot=th:`) with what probability, so that counts can be "
-        "adjusted. What no threshold can state is refused beside it: sample_on_first_match, composite, and not or drop around "
-        "a probabilistic policy or a limiter.",
+        "adjusted. What no threshold can state is refused beside it: sample_on_first_match, span-ingest, composite, and not or "
+        "drop around a probabilistic policy or a limiter.",
     )
     recordpolicy: Annotated[bool, Switch()] = Field(
         False,

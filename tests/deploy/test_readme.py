@@ -13,7 +13,13 @@ from gateway import cli
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^\| `tailgate ([^`]+)` \|", README, re.MULTILINE)
-VALUES = {"N": "3", "F": "file.yaml", "URL": "redis://127.0.0.1:6379/0", "NAME": "blue"}
+VALUES = {
+    "N": "3",
+    "F": "file.yaml",
+    "URL": "redis://127.0.0.1:6379/0",
+    "NAME": "blue",
+    "TRACE_ID": "0d5d5f3cbaa4046d04b4af3d612ee013",
+}
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith("--")])

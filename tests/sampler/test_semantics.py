@@ -53,11 +53,13 @@ POSITIVE = [
 
 NEGATIVE = [
     ("latency_bounds", [latency(5)], ""),
+    ("latency_bounds", [latency(-1)], ""),
     ("zero_bounds", [number("min_value: -1, max_value: 5")], ""),
     ("coercion", ["{name: b, type: boolean_attribute, boolean_attribute: {key: k, value: true}}", regex("^a$")], ""),
     ("unanchored", [regex("^/api(/.*)?$"), regex(r"\A(a|b)\z").replace("name: text", "name: x")], ""),
     ("unanchored", [regex("^(/api|/web).*")], ""),
     ("charged", [RATE], ""),
+    ("charged", [RATE, ERRORS], "tracestate: true"),
     ("charged", [RATE, holding("drop", ERRORS)], ""),
     ("ingested", [ALL], INGEST),
     ("composites", [composite(ALL)], ""),
