@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from gateway import limits
 from gateway.config.settings import PolicySettings, TailSampling
 from gateway.errors import MalformedRequestError
 from gateway.kernel.journal import Journal
@@ -232,3 +233,14 @@ def test_the_cost_is_known_beforehand(spans: int, size: int) -> None:
     ids_in_set = 120 * spans if spans > 64 else 0
     assert buffer.held <= foreseen + 1_000 + ids_in_set
     assert buffer.held >= len(body)
+
+
+def test_what_is_kept_at_once_is_bounded_in_bytes() -> None:
+    """Traces that share a large resource each get their own when they are kept, and no more of them at once than fit."""
+    buffer = made()
+    resource = resource_spans([span(f"T{number}", number) for number in range(1, 41)], service="x" * (1 << 20))
+    add(buffer, export_request(resource))
+    first = due(buffer, 10.0)
+    assert limits.DECIDE_BYTES_AT_ONCE <= sum(len(each.request) for each in first.kept)
+    assert sum(len(each.request) for each in first.kept[:-1]) < limits.DECIDE_BYTES_AT_ONCE
+    assert first.traces < 40 and first.traces + due(buffer, 10.0).traces + due(buffer, 10.0).traces == 40
