@@ -97,7 +97,6 @@ class Buffer:
         self._traces = chosen.Traces(
             self._spans,
             bytes_max=bytes_max,
-            traces_max=settings.num_traces,
             plan=built.plan,
             matcher=self._matcher,
             trace_bytes_max=settings.maximum_trace_size_bytes,

@@ -52,6 +52,8 @@ class Journal:
         """The newest record of this trace; None if it is not there any more."""
         size, records = self.record_bytes, len(self.ring) // self.record_bytes
         newest: int | None = None
+        if not any(trace_id):  # no trace has this id, and unwritten records are full of it
+            return None
         at = self.ring.find(trace_id)
         while at >= 0:
             if at % size == 0:

@@ -208,7 +208,6 @@ class Traces:
         spans: object,
         *,
         bytes_max: int,
-        traces_max: int,
         plan: Plan = NO_PLAN,
         matcher: object = None,
         trace_bytes_max: int = 0,
@@ -246,8 +245,9 @@ class Traces:
         self._warm, self._cold = [], []
         self._warm_max = max(1, min(limits.FREED_BYTES_KEPT, bytes_max // 4) // self._segment)
         self._apart, self._apart_bytes = {}, 0
-        # beyond the bound: the traces of one request, each a span of 30 bytes at least
-        rows = min(traces_max, 2 * bytes_max // self._row_bytes) + limits.REQUEST_BYTES_MAX // 30
+        # No bound on traces would do: rows of those decided before their time stay until then. Beyond the budget: the traces
+        # of one request, each a span of 30 bytes at least.
+        rows = 2 * bytes_max // self._row_bytes + limits.REQUEST_BYTES_MAX // 30
         chunks: cython.Py_ssize_t = rows // _CHUNK + 2
         self._rows_memory = _reserve_memory(chunks * _CHUNK * self._stride * 8)
         self._rows = memoryview(self._rows_memory).cast("Q")

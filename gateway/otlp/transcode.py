@@ -401,23 +401,29 @@ def _pair(pair: _Pair, depth: int = 0) -> bytes:
     """The KeyValue."""
     value = pair.value
     if value is None:
-        return _key(pair.key)
+        return _KEYS[pair.key]
     try:
         body = _value(value, depth)
     except _WrongError as error:
         error.at.append("value")
         raise
-    return _key(pair.key) + _VALUE[len(body)] + body
+    return _KEYS[pair.key] + _VALUE[len(body)] + body
 
 
-def _key(key: str | None) -> bytes:
-    return _short_key(key) if key is None or len(key) <= _SHORT else _short_key.__wrapped__(key)
+class _Keys(dict[str | None, bytes]):
+    """The key of a KeyValue, tag and length before it."""
+
+    def __missing__(self, key: str | None) -> bytes:
+        body = (key or "").encode()
+        made = _KEY[len(body)] + body
+        if len(body) <= _SHORT:
+            if len(self) == _REMEMBERED:
+                self.clear()
+            self[key] = made
+        return made
 
 
-@lru_cache(_REMEMBERED)
-def _short_key(key: str | None) -> bytes:
-    body = (key or "").encode()
-    return _KEY[len(body)] + body
+_KEYS = _Keys()
 
 
 def _pairs(name: str, number: int) -> Write:
@@ -566,7 +572,7 @@ def _add_attributes(pairs: list[_Pair], out: list[bytes]) -> None:
             value = pair.value
             if value is not None and value.string_value is not None:
                 text = value.string_value.encode()
-                key, head = _key(pair.key), _STRING[len(text)]
+                key, head = _KEYS[pair.key], _STRING[len(text)]
                 size = len(head) + len(text)
                 within = _VALUE[size]
                 out += (_ATTRIBUTE[len(key) + len(within) + size], key, within, head, text)

@@ -1,9 +1,10 @@
 """The sampler's stories: transcripts in tests/golden/sampler, each played against a real core.
 
-Commands: `sampler` makes one (policy=all|errors|none, wait, traces, budget, linger, alone=yes); `send` hands in a request whose
-spans are words: A1 is span 1 of trace A, A2! one with status error (view=N stamps it with a view); `view epoch=N`; `backend
-up|down|silent`; `advance to=…s`; `drain grace=…s`. Below the rule stands what the core wanted done, with the time, then the
-counters that moved, then what is held.
+Commands: `sampler` makes one (policy=all|errors|none, wait, traces, budget, linger, alone=yes; root=…s waits so long after the
+root, largest=… bounds a trace, strategy, overflow=block, pending=drop); `send` hands in a request whose spans are words: A1 is
+span 1 of trace A, A2! one with status error, A3^ one with a parent (view=N stamps it with a view); `explain A` tells what is
+known of a trace; `view epoch=N`; `backend up|down|silent`; `advance to=…s`; `drain grace=…s`. Below the rule stands what the
+core wanted done, with the time, then the counters that moved, then what is held.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from gateway.config.settings import Batch
 from gateway.core import Accepted, Action, Cancel, Finished, Invalid, Level, Note, Overloaded, ReadView, Reply, Send
 from gateway.membership import ViewStamp
 from tests.support.samplers import KEEP_ALL, KEEP_ERRORS, KEEP_NONE, Driven, drive
-from tests.support.spans import ERROR, UNSET, Span, padded, request, span, spans_of
+from tests.support.spans import ERROR, UNSET, Span, padded, request, span, spans_of, trace_id
 from tests.support.transcript import play, seconds
 
 STORIES = sorted((Path(__file__).parent.parent / "golden" / "sampler").glob("*.txt"))
@@ -58,6 +59,8 @@ class Stage:
                 self.world.answer()
             case "advance":
                 self.world.advance(seconds(settings["to"]))
+            case "explain":
+                return self.known(words[0])
             case "drain":
                 self.world.drain(self.world.now + seconds(settings["grace"]))
             case _:
@@ -69,7 +72,17 @@ class Stage:
         return None if epoch is None else self.stamps.get(int(epoch), ViewStamp(int(epoch), "elsewhere"))
 
     def make(
-        self, policy: str = "all", wait: str = "10s", traces: str = "50000", budget: str = "1000000", alone: str = "no"
+        self,
+        policy: str = "all",
+        wait: str = "10s",
+        traces: str = "50000",
+        budget: str = "1000000",
+        alone: str = "no",
+        root: str = "0s",
+        largest: str = "0",
+        strategy: str = "trace-complete",
+        overflow: str = "evict",
+        pending: str = "decide",
     ) -> None:
         self.world = drive(
             POLICIES[policy],
@@ -78,8 +91,18 @@ class Stage:
             budget=int(budget),
             alone=alone == "yes",
             batch=Batch(linger=0.2),
+            decision_wait_after_root_received=seconds(root),
+            maximum_trace_size_bytes=int(largest),
+            sampling_strategy=strategy,
+            block_on_overflow=overflow == "block",
+            drop_pending_traces_on_shutdown=pending == "drop",
         )
         self.told, self.counts, self.held = 0, {}, NOTHING
+
+    def known(self, trace: str) -> list[str]:
+        """What is known of a trace, in words."""
+        found = self.world.sampler.explain(trace_id(trace), self.world.now)
+        return [f"{name}: {value:g}" if type(value) is float else f"{name}: {value}" for name, value in found.items()]
 
     def came(self) -> list[str]:
         lines = [f"{at:g}s {what(action)}" for at, action in self.world.actions[self.told :]]
@@ -113,7 +136,9 @@ def body(words: list[str], size: int) -> bytes:
     """The request of these words; with a size, spans of about so many bytes."""
     if words == ["garbage"]:
         return b"\x0a\xff"
-    spans = [span(word[0], int(word[1:].rstrip("!")), status=ERROR if word.endswith("!") else UNSET) for word in words]
+    spans = [span(word[0], int(word[1:].rstrip("!^")), status=ERROR if "!" in word else UNSET) for word in words]
+    for each, word in zip(spans, words, strict=True):
+        each.parent_span_id = b"parent!!" if "^" in word else b""
     return request(*padded(spans, size) if size else spans)
 
 
@@ -154,4 +179,4 @@ def test_story(story: Path, request: pytest.FixtureRequest) -> None:
 
 def test_there_are_stories() -> None:
     """The stories of a sampler's life are there."""
-    assert len(STORIES) >= 9
+    assert len(STORIES) >= 14

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway import metrics
 from gateway.config.settings import (
@@ -64,10 +65,12 @@ def make_sampler(
     alone: bool = False,
     batch: Batch | None = None,
     duplicate_window: float = 60.0,
+    **settings: Any,
 ) -> Sampler:
-    """A sampler; by default it keeps everything and exports without linger to one backend."""
+    """A sampler; by default it keeps everything and exports without linger to one backend. `settings` are further ones of
+    TailSampling."""
     return Sampler(
-        TailSampling(policies, decision_wait=decision_wait, num_traces=num_traces),
+        TailSampling(policies, decision_wait=decision_wait, num_traces=num_traces, **settings),
         (otlp(),) if exporters is None else exporters,
         batch or Batch(linger=0.0),
         tally or Tally(),

@@ -27,7 +27,7 @@ def folds(made: list[Span], expected: Facts, marks: tuple[tuple[int, int], ...] 
     body = spans.request(*made)
     for test, true in truths:
         plan = plan_of({mark: number for number, mark in enumerate(marks)})
-        traces = kernel.chosen.Traces(found, bytes_max=1 << 20, traces_max=10, plan=plan)
+        traces = kernel.chosen.Traces(found, bytes_max=1 << 20, plan=plan)
         program = kernel.chosen.Program([Node(*test)])
         traces.join(program)
         found.read(body)

@@ -15,7 +15,7 @@ def trace_id(number: int) -> bytes:
 def decide(kernel: Kernel, journal: Journal, traces: int, now: float = 1.5, again: int = 0) -> None:
     """So many traces are kept by the only policy, and then some of the first once more."""
     spans = kernel.Spans(facts=True)
-    store = kernel.Traces(spans, bytes_max=1 << 22, traces_max=100_000)
+    store = kernel.Traces(spans, bytes_max=1 << 22)
     program = kernel.Program([Node(ALWAYS)], journal=journal)
     store.join(program)
     for count in (traces, again):
@@ -62,3 +62,4 @@ def test_ids_that_straddle_records_are_no_find(kernel: Kernel) -> None:
     other = (journal.ring[8:16] + journal.ring[16:24]).ljust(16, b"\0")
     assert journal.find(bytes(other)) is None
     assert Journal(3, 100).find(trace_id(1)) is None
+    assert journal.find(bytes(16)) is None

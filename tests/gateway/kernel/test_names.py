@@ -10,7 +10,7 @@ from tests.support.wire import plain_request, plain_span
 def test_all_forms_answer_in_these_words(kernel: Kernel) -> None:
     """Every form says what it took in and what is kept in the same types, so that a caller need not know which one it has."""
     spans = kernel.Spans(facts=True)
-    traces = kernel.Traces(spans, bytes_max=1 << 20, traces_max=10)
+    traces = kernel.Traces(spans, bytes_max=1 << 20)
     body = plain_request(plain_span(b"A" * 16, b"a" * 8))
     spans.read(body)
     assert traces.add(body, 3, lambda _: None) == Added(spans=1, traces=1, duplicates=0, late_dropped={}, late=[])

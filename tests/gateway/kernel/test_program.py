@@ -44,7 +44,7 @@ class Decider:
 
     def __init__(self, kernel: Kernel, nodes: list[Node], rules: Rules = USUAL, journal: Journal | None = None) -> None:
         self.spans = kernel.Spans(facts=True)
-        self.traces = kernel.Traces(self.spans, bytes_max=1 << 20, traces_max=1000)
+        self.traces = kernel.Traces(self.spans, bytes_max=1 << 20)
         self.program = kernel.Program(nodes, rules, journal)
         self.traces.join(self.program)
         self.number = 0
@@ -156,7 +156,7 @@ def test_errors_have_no_say(kernel: Kernel) -> None:
     """Of a mark for keep and one for an error the trace has one; an error passes through what is around it."""
     for node in (Node(JUDGED, 0), Node(AND, children=(Node(JUDGED, 0), ALL)), Node(NOT, children=(Node(JUDGED, 0),))):
         spans = kernel.Spans(facts=True)
-        traces = kernel.Traces(spans, bytes_max=1 << 20, traces_max=10)
+        traces = kernel.Traces(spans, bytes_max=1 << 20)
         program = kernel.Program([node])
         traces.join(program)
         body = wire.plain_request(wire.plain_span(b"A" * 16, b"a" * 8))

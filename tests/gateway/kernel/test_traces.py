@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -29,7 +30,19 @@ from gateway import limits
 from gateway.errors import MalformedRequestError
 from gateway.kernel import Kernel, load
 from gateway.kernel.journal import Journal
-from gateway.kernel.names import ALWAYS, DUE, LONGER_THAN, MARKED, STATUS_IN, Envelope, Node, Rules
+from gateway.kernel.names import (
+    ALWAYS,
+    DUE,
+    INGEST,
+    LONGER_THAN,
+    MARKED,
+    STATUS_IN,
+    TOO_LARGE,
+    VETO,
+    Envelope,
+    Node,
+    Rules,
+)
 from gateway.kernel.names import ROOT as ROOT_RECEIVED
 from gateway.kernel.traces import ROW_BYTES, Traces, segment_bytes
 from gateway.otlp.join import join
@@ -55,6 +68,7 @@ from tests.support.facts import (
 )
 
 EVER = 2**62
+PARENT = wire.bytes_field(4, b"parent!!")
 KEEP_ALL = [Node(ALWAYS)]
 SEGMENT = segment_bytes(0)
 ROOT = Path(__file__).resolve().parents[3]
@@ -84,18 +98,18 @@ def span(trace: int | bytes, number: int, *more: bytes, times: tuple[int, int] =
 class Store:
     """A kernel's Traces with the reader of its requests."""
 
-    def __init__(self, kernel: Kernel, bytes_max: int = 1 << 20, traces_max: int = 10_000, **options: Any) -> None:
+    def __init__(self, kernel: Kernel, bytes_max: int = 1 << 20, **options: Any) -> None:
         self.spans = kernel.Spans(facts=True)
-        self.traces = kernel.Traces(self.spans, bytes_max=bytes_max, traces_max=traces_max, **options)
+        self.traces = kernel.Traces(self.spans, bytes_max=bytes_max, **options)
         self.keep_with(kernel.Program(KEEP_ALL))
 
     def keep_with(self, program: Any) -> None:
         self.program = program
         self.traces.join(program)
 
-    def add(self, request: bytes, bucket: int = 1, past: Any = nothing_past) -> Any:
+    def add(self, request: bytes, bucket: int = 1, past: Any = nothing_past, early: int = 0) -> Any:
         self.spans.read(request)
-        return self.traces.add(request, bucket, past)
+        return self.traces.add(request, bucket, past, early)
 
     def take(self, most: int = EVER, bucket_max: int = EVER) -> list[Any]:
         """Keep the traces that are due first."""
@@ -109,11 +123,20 @@ class Store:
 class Held:
     """A trace of the model: its bucket, its spans as fragments of one span each, and the same decoded."""
 
+    own: bytes
     bucket: int
     number: int  # of its arrival
+    early: tuple[int, int] | None = (
+        None  # the bucket that its root has brought it to, and a number: who came there when
+    )
+    gone: bool = False  # decided before its bucket, where its row is still to be found
     fragments: list[tuple[NamedEnvelope, bytes]] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     ids: list[bytes] = field(default_factory=list)
+
+    @property
+    def due(self) -> int:
+        return self.early[0] if self.early else self.bucket
 
 
 SALT = fnv1a(b"salt")
@@ -140,6 +163,7 @@ def made_spans(draw: st.DrawFn) -> bytes:
         draw(st.integers(1, 6)),
         draw(st.integers(0, 12)),  # 0 is no id: such a span is rejected, between others
         wire.padding(draw(sizes)),
+        draw(st.sampled_from([PARENT, PARENT, b"", wire.bytes_field(4, bytes(8))])),
         times=(draw(times), draw(times)),
         status=draw(st.sampled_from([0, 0, 1, 2, 3, 77])),
     )
@@ -167,6 +191,27 @@ def request_of(given_parts: Sequence[tuple[bytes, Sequence[tuple[bytes, Sequence
     return b"".join(out)
 
 
+@dataclass(frozen=True)
+class Way:
+    """How the traces of one machine are decided."""
+
+    rules: Rules
+    trace_bytes_max: int = 0
+    vetoes: bool = False  # the last of the policies drops what it would keep
+
+    @property
+    def eager(self) -> bool:
+        return self.rules.ingest > 0
+
+
+ways = st.builds(
+    Way,
+    st.sampled_from([Rules(), Rules(consistent=True), Rules(ingest=1), Rules(ingest=2), Rules(first_match=True)]),
+    st.sampled_from([0, 0, 150, 1000, 30_000]),
+    st.booleans(),
+)
+
+
 class Machine(RuleBasedStateMachine):
     """Traces side by side with the model."""
 
@@ -176,17 +221,31 @@ class Machine(RuleBasedStateMachine):
         self.waiting: dict[bytes, Held] = {}
         self.past: dict[bytes, bool] = {}
         self.arrived = 0
+        # all that stand in a bucket and in an early one, those included that are gone
+        self.usual: list[Held] = []
+        self.early: list[Held] = []
 
-    @initialize(rules=st.lists(st.sampled_from(RULES), max_size=5), seed=st.sampled_from([0, 7, 2**64 - 1]))
-    def begin(self, rules: list[Rule], seed: int) -> None:
-        self.rules = rules
+    @initialize(rules=st.lists(st.sampled_from(RULES), max_size=5), seed=st.sampled_from([0, 7, 2**64 - 1]), way=ways)
+    def begin(self, rules: list[Rule], seed: int, way: Way) -> None:
+        self.rules, self.way = rules, way
         self.marks = marks_of(rules)
-        self.store = Store(self.kernel, bytes_max=20_000, plan=plan_of(self.marks), seed=seed)
-        self.store.keep_with(self.kernel.Program([each.node(self.marks) for each in rules]))
+        self.store = Store(
+            self.kernel,
+            bytes_max=20_000,
+            plan=plan_of(self.marks),
+            seed=seed,
+            trace_bytes_max=way.trace_bytes_max,
+            eager=way.eager,
+        )
+        nodes = [each.node(self.marks) for each in rules]
+        if way.vetoes and nodes:
+            nodes[-1] = Node(VETO, children=(nodes[-1],))
+        self.journal = Journal(len(nodes), 1 << 14)
+        self.store.keep_with(self.kernel.Program(nodes, way.rules, self.journal))
 
-    @rule(given_parts=st.lists(parts, max_size=3), bucket=st.integers(0, 5))
-    def add(self, given_parts: list[Any], bucket: int) -> None:
-        self.take_in(request_of(given_parts), bucket)
+    @rule(given_parts=st.lists(parts, max_size=3), bucket=st.integers(0, 5), early=st.integers(0, 4))
+    def add(self, given_parts: list[Any], bucket: int, early: int) -> None:
+        self.take_in(request_of(given_parts), bucket, early)
 
     @rule(
         trace=st.integers(1, 6), numbers=st.lists(st.integers(1, 200), min_size=60, max_size=130), aside=st.booleans()
@@ -198,7 +257,13 @@ class Machine(RuleBasedStateMachine):
             made.append(span(trace, number, wire.padding(number)))
             if aside and at % 7 == 0:
                 made.append(span(trace % 6 + 1, number))
-        self.take_in(wire.plain_request(*made), 3)
+        self.take_in(wire.plain_request(*made), 3, 0)
+
+    @rule(bucket=st.integers(1, 9), early=st.integers(1, 9), roots=st.lists(st.booleans(), min_size=1, max_size=12))
+    def add_small(self, bucket: int, early: int, roots: list[bool]) -> None:
+        """A span of each of many traces, some of them roots."""
+        made = [span(at + 1, 50, *([] if root else [PARENT])) for at, root in enumerate(roots)]
+        self.take_in(wire.plain_request(*made), bucket, early)
 
     @rule(data=st.binary(max_size=10))
     def rubbish(self, data: bytes) -> None:
@@ -206,9 +271,9 @@ class Machine(RuleBasedStateMachine):
         with pytest.raises(MalformedRequestError):
             self.store.spans.read(wire.plain_request(span(1, 1), span(2, 2)) + b"\x0a\xff" + data[:0])
 
-    @rule(bucket_max=st.integers(-1, 6), most=st.integers(0, 8))
-    def decide(self, bucket_max: int, most: int) -> None:
-        self.take_out(bucket_max, most)
+    @rule(bucket_max=st.integers(-1, 10), most=st.integers(0, 8), drop=st.integers(0, 9))
+    def decide(self, bucket_max: int, most: int, drop: int) -> None:
+        self.take_out(bucket_max, most, drop=drop == 0)
 
     @rule()
     def evict(self) -> None:
@@ -219,74 +284,133 @@ class Machine(RuleBasedStateMachine):
     def forget_the_past(self) -> None:
         self.past.clear()
 
-    def take_in(self, body: bytes, bucket: int) -> None:
-        added = self.store.add(body, bucket, self.past.get)
+    def take_in(self, body: bytes, bucket: int, early: int) -> None:
+        added = self.store.add(body, bucket, self.past.get, early)
         counts: Counter[str] = Counter()
         late: list[tuple[bytes, bytes, Envelope, bytes]] = []
+        touched: dict[bytes, None] = {}
         for envelope, found in split(body).scopes:
             for own, span_id, start, at, stop in found:
-                self.take_in_span(own, span_id, envelope, body[start:stop], body[at:stop], bucket, counts, late)
+                held = self.held_for(own, bucket, counts)
+                if held is None and self.past[own]:
+                    late.append((own, span_id, envelope, body[start:stop]))
+                elif held is None:
+                    counts["dropped"] += 1
+                elif span_id in held.ids:
+                    counts["duplicates"] += 1
+                else:
+                    counts["spans"] += 1
+                    touched[own] = None
+                    held.ids.append(span_id)
+                    held.fragments.append((envelope, body[start:stop]))
+                    held.spans.append(Span.FromString(body[at:stop]))
+                    self.hasten(held, early)
         assert added[:3] == (counts["spans"], counts["traces"], counts["duplicates"])
         assert sum(added.late_dropped.values()) == counts["dropped"]
         assert added.late == late
+        if self.way.eager or self.way.trace_bytes_max:
+            self.settle(list(touched))
 
-    def take_in_span(
-        self,
-        own: bytes,
-        span_id: bytes,
-        envelope: NamedEnvelope,
-        run: bytes,
-        message: bytes,
-        bucket: int,
-        counts: Counter[str],
-        late: list[Any],
-    ) -> None:
-        held = self.waiting.get(own)
-        if held is None and own in self.past:
-            if self.past[own]:
-                late.append((own, span_id, envelope, run))
-            else:
-                counts["dropped"] += 1
-            return
-        if held is None:
+    def held_for(self, own: bytes, bucket: int, counts: Counter[str]) -> Held | None:
+        """The trace that a span belongs to, opened if need be; None if it was decided."""
+        if own not in self.waiting and own not in self.past:
             self.arrived += 1
             counts["traces"] += 1
-            held = self.waiting[own] = Held(bucket, self.arrived)
-        if span_id in held.ids:
-            counts["duplicates"] += 1
-            return
-        counts["spans"] += 1
-        held.ids.append(span_id)
-        held.fragments.append((envelope, run))
-        held.spans.append(Span.FromString(message))
+            self.waiting[own] = Held(own, bucket, self.arrived)
+            self.usual.append(self.waiting[own])
+        return self.waiting.get(own)
 
-    def take_out(self, bucket_max: int, most: int) -> None:
-        told: list[tuple[bytes, bool]] = []
-        notes = []
+    def hasten(self, held: Held, early: int) -> None:
+        if early and held.early is None and early < held.bucket and not any(held.spans[-1].parent_span_id):
+            self.arrived += 1
+            held.early = early, self.arrived
+            self.early.append(held)
 
-        def remember(own: bytes, keep: bool, note: int) -> None:
-            told.append((own, keep))
-            notes.append(note)
+    def settle(self, touched: list[bytes]) -> None:
+        told: list[tuple[bytes, bool, int]] = []
+        measured = {own: self.store.traces.look(own)[1] for own in touched}
+        before = self.journal.written
+        done = self.store.traces.settle(self.store.program, lambda *each: told.append(each), 3.0, 7 << 10)
+        large = {own for own in touched if 0 < self.way.trace_bytes_max < measured[own]}
+        deciders = {own: -1 if own in large else self.decider(own, early=True) for own in touched}
+        settled = [own for own in touched if own in large or (self.way.eager and deciders[own] != -1)]
+        if not self.way.eager:
+            settled.sort(key=[own for own, *_ in told].index)  # in the order in which they became too large
+        why = [TOO_LARGE if own in large else INGEST for own in settled]
+        self.check(settled, [deciders[own] for own in settled], why, told, before, done)
 
-        done, dropped, kept = self.store.traces.decide(self.store.program, bucket_max, most, remember, stamp=7 << 10)
-        order = sorted(
-            (each for each in self.waiting if self.waiting[each].bucket <= bucket_max),
-            key=lambda each: (self.waiting[each].bucket, self.waiting[each].number),
-        )[:most]
-        assert [own for own, _ in told] == order and done == len(order)
+    def decider(self, own: bytes, *, early: bool = False) -> int:
+        """What the program returns of a trace."""
+        facts = facts_of(self.waiting[own].spans, [*self.marks])
+        keeping = [index for index, each in enumerate(self.rules) if each.keeps(facts, own)]
+        veto = len(self.rules) - 1 if self.way.vetoes and self.rules else -1
+        if veto in keeping:
+            return -2 - veto
+        return keeping[0] if keeping and not (early and veto >= 0) else -1
+
+    def take_out(self, bucket_max: int, most: int, *, drop: bool = False) -> None:
+        told: list[tuple[bytes, bool, int]] = []
+        before = self.journal.written
+        done = self.store.traces.decide(
+            self.store.program, bucket_max, most, lambda *each: told.append(each), 3.0, DUE, 7 << 10, drop
+        )
+        due = []
+        while len(due) < most and (held := self.next_due(bucket_max)):
+            due.append(held)
+        asked = not drop and self.way.rules.ingest != 1
+        why = [ROOT_RECEIVED if each.early else DUE for each in due]
+        order = [each.own for each in due]
+        self.check(order, [self.decider(own) if asked else -1 for own in order], why, told, before, done)
+
+    def next_due(self, bucket_max: int) -> Held | None:
+        """Take out who is due first; who is met on the way there and gone already is let go."""
+        while True:
+            usual = min(self.usual, key=lambda each: (each.bucket, each.number), default=None)
+            early = min(self.early, key=lambda each: each.early or (0, 0), default=None)
+            if usual is None or min(usual.bucket, early.due if early else EVER) > bucket_max:
+                return None
+            if early and early.due <= usual.bucket:
+                self.early.remove(early)
+                if not early.gone:
+                    early.gone = True
+                    return early
+            else:
+                self.usual.remove(usual)
+                if not usual.gone:
+                    return usual
+
+    def check(
+        self,
+        order: list[bytes],
+        deciders: list[int],
+        why: list[int],
+        told: list[tuple[bytes, bool, int]],
+        before: int,
+        done: tuple[int, int, list[Any]],
+    ) -> None:
+        """These traces, and no others, were decided so and in this order."""
+        policies = [each if each >= -1 else -2 - each for each in deciders]
+        notes = [(own, each >= 0) for own, each in zip(order, deciders, strict=True)]
+        assert [each[:2] for each in told] == notes
+        assert [note for *_, note in told] == [7 << 10 | policy + 1 for policy in policies]
+        records = self.journal.since(before)
+        assert [each.trace_id for each in records] == order and done[0] == len(order)
+        assert [(each.keep, each.policy, each.cause) for each in records] == list(
+            zip([decider >= 0 for decider in deciders], policies, why, strict=True)
+        )
         expected = []
         lost = 0
-        for (own, keep), note in zip(told, notes, strict=True):
+        for own, index, record in zip(order, deciders, records, strict=True):
             held = self.waiting.pop(own)
-            index = decider(self.rules, facts_of(held.spans, [*self.marks]), own)
-            assert keep == (index >= 0) and note == (7 << 10 | index + 1)
-            self.past[own] = keep
-            if keep:
+            held.gone = True
+            self.past[own] = index >= 0
+            assert record.spans == len(held.spans) and record.size >= sum(len(run) for _, run in held.fragments)
+            if index >= 0:
                 expected.append((own, join(held.fragments), len(held.spans), b"".join(held.ids), index))
             else:
                 lost += len(held.spans)
-        assert dropped == lost
-        assert [tuple(each)[:5] for each in kept] == expected
+        assert done[1] == lost
+        assert [tuple(each)[:5] for each in done[2]] == expected
 
     @invariant()
     def sums(self) -> None:
@@ -297,21 +421,25 @@ class Machine(RuleBasedStateMachine):
         assert (len(traces), spans) == (len(self.waiting), sum(len(each.spans) for each in self.waiting.values()))
         stored = sum(len(run) + 8 for each in self.waiting.values() for _, run in each.fragments)
         envelopes = {envelope for each in self.waiting.values() for envelope, _ in each.fragments}
-        assert size >= stored + len(self.waiting) * ROW_BYTES + sum(len(each[0]) + len(each[1]) for each in envelopes)
-        assert traces.first_bucket() == min((each.bucket for each in self.waiting.values()), default=None)
+        assert size >= stored + len(self.usual) * ROW_BYTES + sum(len(each[0]) + len(each[1]) for each in envelopes)
+        buckets = [*(each.bucket for each in self.usual), *(each.due for each in self.early)]
+        assert traces.first_bucket() == min(buckets, default=None)
+        for own, held in self.waiting.items():
+            assert traces.look(own)[::2] == (len(held.spans), held.due)
         if not self.waiting:
-            assert size == 0
+            assert size == len(self.usual) * ROW_BYTES
 
     def teardown(self) -> None:
         """Whatever is left comes out as well, and nothing stays."""
         if hasattr(self, "store"):
             self.take_out(EVER, 1000)
             self.sums()
+            assert self.store.traces.held == (0, 0)
 
 
 def test_what_a_naive_model_does(kernel: Kernel) -> None:
     """Whatever comes in and goes out in whatever order: the same spans, bytes, ids, decisions, order and sums as in a dict."""
-    few = settings(max_examples=8 if kernel.form == "pure" else 25, stateful_step_count=25, deadline=None)
+    few = settings(max_examples=10 if kernel.form == "pure" else 40, stateful_step_count=25, deadline=None)
     run_state_machine_as_test(lambda: Machine(kernel), settings=few)  # type: ignore[arg-type]
 
 
@@ -416,12 +544,9 @@ def test_the_hash_of_one_salt_is_not_anothers(kernel: Kernel) -> None:
 
 # ---------------------------------------------------------------- before their time
 
-PARENT = wire.bytes_field(4, b"parent!!")
-
 
 def add_with_root(store: Store, body: bytes, bucket: int, early: int) -> None:
-    store.spans.read(body)
-    store.traces.add(body, bucket, nothing_past, early)
+    store.add(body, bucket, early=early)
 
 
 def test_a_root_brings_a_trace_forward(kernel: Kernel) -> None:
@@ -592,7 +717,7 @@ def test_span_ids_of_large_traces_are_counted(kernel: Kernel) -> None:
 
 def colliding(count: int) -> list[bytes]:
     """Ids that seed 0 sends to the last places of the smallest index and to its first ones."""
-    probe = Traces(load("pure").Spans(facts=True), bytes_max=1 << 20, traces_max=100)
+    probe = Traces(load("pure").Spans(facts=True), bytes_max=1 << 20)
     dice = random.Random(5)
     found: list[bytes] = []
     while len(found) < count:
@@ -630,7 +755,7 @@ def test_nobody_can_foresee_the_index() -> None:
         [(n * pow(0x9E3779B97F4A7C15, -1, 1 << 64) & word, 7) for n in range(1, 800)],
     ]
     for seed in (1, 2, 0x1234567812345678):
-        probe = Traces(load("pure").Spans(facts=True), bytes_max=1 << 20, traces_max=100, seed=seed)
+        probe = Traces(load("pure").Spans(facts=True), bytes_max=1 << 20, seed=seed)
         for family in families:
             slots = Counter(probe._slot(low, high) for low, high in family)
             assert max(slots.values()) < 60, "chance gives 6; arithmetic progressions some more"
@@ -639,7 +764,7 @@ def test_nobody_can_foresee_the_index() -> None:
 def test_rows_and_index_grow_and_shrink(kernel: Kernel) -> None:
     """A burst of small traces is found again, trace by trace, while it grows, while it goes, and in the next burst."""
     count = 3_000 if kernel.form == "pure" else 30_000
-    store = Store(kernel, bytes_max=1 << 28, traces_max=100_000)
+    store = Store(kernel, bytes_max=1 << 28)
     for burst in range(2):
         for first in range(0, count, 500):
             store.add(wire.plain_request(*[span(n, 1) for n in range(first, first + 500)]), first)
@@ -656,6 +781,55 @@ def test_rows_and_index_grow_and_shrink(kernel: Kernel) -> None:
             assert (again.spans, again.duplicates) == (0, min(50, left)), burst
         store.take()
         assert store.traces.held == (0, 0)
+
+
+def test_rows_of_traces_that_went_before_their_time(kernel: Kernel) -> None:
+    """Traces that are hastened, too large or neither come out once each when they are due, in bursts of many, and ids that come
+    again while the row of their first trace is still to be met are new traces."""
+    dice = random.Random(8)
+    burst, turns = (40, 60) if kernel.form == "pure" else (2_500, 70)
+    store = Store(kernel, bytes_max=1 << 26, trace_bytes_max=3_000)
+    waiting: dict[bytes, tuple[int, int]] = {}
+    for turn in range(1, turns):
+        made, large = [], 0
+        for number in range(burst if turn % 30 < 18 else burst // 100):
+            own, kind = trace_id(dice.randrange(12 * burst)), dice.randrange(10)
+            due = turn + 2 if kind < 5 else turn + 20
+            if kind == 9 and own not in waiting:
+                made.append(span(own, 1, PARENT, wire.padding(3_000)))
+                large += 1
+                waiting[own] = 0, 1  # nothing else of this request finds it undecided afterwards
+                continue
+            made.append(span(own, turn * burst + number + 1, *([] if kind < 5 else [PARENT])))
+            before = waiting.get(own, (EVER, 0))
+            waiting[own] = min(due, before[0]) if before[0] else 0, before[1] + 1
+        store.add(wire.plain_request(*made), turn + 20, early=turn + 2)
+        settled = store.traces.settle(store.program, forget)
+        assert settled[0] == large
+        waiting = {own: held for own, held in waiting.items() if held[0]}
+        due_now = {own: held[1] for own, held in waiting.items() if held[0] <= turn}
+        assert {each.trace_id: each.spans for each in store.take(bucket_max=turn)} == due_now
+        waiting = {own: held for own, held in waiting.items() if own not in due_now}
+        assert len(store.traces) == len(waiting)
+        assert store.traces.held[1] >= len(waiting) * ROW_BYTES
+    assert {each.trace_id: each.spans for each in store.take()} == {own: held[1] for own, held in waiting.items()}
+    assert store.traces.held == (0, 0) and store.traces.first_bucket() is None
+
+
+def test_rows_of_decided_traces_are_part_of_what_is_held(kernel: Kernel) -> None:
+    """However many traces are decided before their time, there are rows for more, and they count until that time."""
+    turns, most = (20, 100) if kernel.form == "pure" else (50, 1_000)
+    with mock.patch.object(limits, "REQUEST_BYTES_MAX", 30_000):  # else there is room for two million beyond the budget
+        store = Store(kernel, bytes_max=1 << 23)
+    store.keep_with(kernel.Program([]))
+    for turn in range(1, turns + 1):
+        store.add(
+            wire.plain_request(*[span(n, 1) for n in range(turn * most, turn * most + most)]), EVER >> 20, early=turn
+        )
+        assert store.traces.decide(store.program, turn, most, forget)[0] == most
+        assert store.traces.held == (0, turn * most * ROW_BYTES)
+    assert store.traces.decide(store.program, EVER, most, forget) == (0, 0, [])
+    assert store.traces.held == (0, 0)
 
 
 # ---------------------------------------------------------------- memory of the process
@@ -680,7 +854,7 @@ def request(first):
 
 pad = wire.padding(size - 36) if size > 36 else b""
 read = kernel.Spans(facts=True)
-store = kernel.Traces(read, bytes_max=2 << 30, traces_max=2_000_000, seed=1)
+store = kernel.Traces(read, bytes_max=2 << 30, seed=1)
 program = kernel.Program([])
 store.join(program)
 body = request(1_000_000_000)

@@ -268,6 +268,43 @@ def test_several_conditions_are_asked_as_one() -> None:
     assert both != compile_condition(" or ".join(texts), "spanevent")
 
 
+def test_a_lenient_condition_that_fails_is_asked_of_every_event() -> None:
+    """A condition that fails as a whole does not hold of that event, also where it negates; the answer is never an error."""
+    for text, context, expected in (
+        ('attributes["s"]["k"] == 1', "span", NO),
+        ('not (attributes["s"]["k"] == 1)', "span", NO),
+        ('attributes["s"]["k"] == 1 or true', "span", YES),  # decided as it is written
+        ('name == "GET /x" or attributes["s"]["k"] == 1', "span", YES),
+        ('not (attributes["x"]["y"] == 1)', "spanevent", NO),
+        ('attributes["l"][0] == "q"', "spanevent", YES),  # fails of the first event, which has no such attribute
+    ):
+        condition = compile_condition(text, context, lenient=True)  # type: ignore[arg-type]
+        assert condition(tuple(raw(SAMPLE, look) for look in condition.looks)) == expected, text
+
+
+def test_several_conditions_share_their_looks() -> None:
+    """What several of the conditions read is looked at once, and each finds its own values there."""
+    texts = (
+        'attributes["i"] == 1',
+        'name == "y" and attributes["i"] == 42',
+        'name == "GET /x" and attributes["i"] == 42',
+    )
+    assert compile_any(texts, "span").looks == (Look(SPAN, 9, "i"), Look(SPAN, 5))
+    failing = 'attributes["i"]["k"] == 1'
+    for asked, expected in (
+        (texts, YES),
+        (texts[:2], NO),
+        ((texts[2], failing), YES),
+        ((failing, texts[2]), ERROR),
+        ((), NO),
+    ):
+        made = compile_any(asked, "span")
+        assert made(tuple(raw(SAMPLE, look) for look in made.looks)) == expected, asked
+    with pytest.raises(OttlError):
+        compile_any((texts[0], "name"), "span")
+    assert compile_any(texts[:1], "span").lenient is False
+
+
 def test_length_and_depth_are_bounded() -> None:
     """A condition that is too long or too deep is refused; one at the bound is not, and neither is one of many terms."""
     deep = limits.OTTL_NESTING_MAX
