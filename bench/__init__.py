@@ -10,12 +10,15 @@ memory       what does a buffered span take, and what is given back after a burs
 growth       does a span's cost grow with the traces that are buffered, or with the policies?
 split        what does dividing a request cost?
 facts        what does reading the facts of a request cost?
+match        what do policies cost a span that ask about single spans?
 decide       what does a decision cost, against the number of policies?
 ring         what does finding an owner cost, against the number of members?
 workers      what does a second worker of a tier take, and what does a span cost then?
 hop          what does the hop between the tiers cost, by OTLP/gRPC and by OTLP/HTTP?
 soak         does a gRPC front's memory stay flat under everything that clients do?
+replay       how many recorded spans a second go through the policies, JSON included?
 probability  are the counts right that a backend computes of what is kept?
+parity       (no bench) does a running Collector decide as we do?
 plot         what do the results look like?
 
 What they are made of:

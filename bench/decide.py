@@ -2,10 +2,11 @@
 
     .venv/bin/python -m bench.decide [--json FILE] [--tiny]
 
-Buffered traces of 8 spans are decided and taken out of the buffer, under policies that all say no, so that every one is asked:
-the dearest case. With no policy at all it costs what taking out costs; what is beyond that is the asking. Goal: 50 policies on
-the same facts cost at most twice what one does. The checksum counts the traces and spans; and under policies that do keep
-some, each form must keep the traces that the policies' own votes keep.
+Buffered traces of 8 spans are decided and taken out of the buffer, votes counted and the decision written into the journal, under
+policies that all say no, so that every one is asked: the dearest case. With no policy at all it costs what taking out costs; what
+is beyond that is the asking. What policies ask of single spans costs nothing here: bench.match has that. Goal: 50 policies on the
+same facts cost at most twice what one does. The checksum counts the traces and spans; and under policies that do keep some, every
+form must keep the same traces.
 """
 
 from __future__ import annotations
@@ -15,21 +16,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+from zlib import crc32
 
-from bench import facts, micro, report, workload
-from gateway.config.settings import PolicySettings
+from bench import micro, report, workload
+from gateway.config.settings import PolicySettings, TailSampling
 from gateway.kernel import Kernel
-from gateway.otlp.facts import Facts
-from sampler.policy import Policy, decide, marks_of
-from sampler.policy.build import build_policies
+from gateway.kernel.journal import Journal
+from sampler.policy.build import build
 
-COUNTS = (0, 1, 3, 10, 50)
+COUNTS = (0, 1, 10, 50)
 NEVER_MS = 10**9  # no trace takes so long
 SPANS = 512  # a request
-TRACES = {"pure": 512, "compiled": 16_384}
+TRACES = {"pure": 128, "compiled": 16_384}
 TINY_TRACES = 64
 GOAL = 2.0
 BYTES_MAX = 2**30
+JOURNAL_BYTES = 2**18  # round which every turn goes
 
 
 @dataclass(frozen=True)
@@ -44,28 +46,50 @@ class Result:
     checksum: int
 
 
-def _policy(name: str, type_: str, **values: object) -> PolicySettings:
-    return PolicySettings(name, type_, tuple(values.items()))
+def policy(type_: str, number: int = 0, **values: object) -> PolicySettings:
+    """A policy of this type, so numbered."""
+    return PolicySettings(f"{type_} {number}", type_, tuple(values.items()))
+
+
+def _long(n: int) -> PolicySettings:
+    return policy("latency", n, threshold_ms=NEVER_MS + n)
+
+
+def _composite(n: int) -> PolicySettings:
+    long = _long(n)
+    return policy(
+        "composite",
+        n,
+        max_total_spans_per_second=1000,
+        policy_order=(long.name,),
+        composite_sub_policy=(long,),
+        rate_allocation=((long.name, 100),),
+    )
 
 
 TYPES: dict[str, Callable[[int], PolicySettings]] = {
-    "status_code": lambda n: _policy(f"p{n}", "status_code", status_codes=("OK",)),
-    "latency": lambda n: _policy(f"p{n}", "latency", threshold_ms=NEVER_MS + n),
-    "latency, upper bound": lambda n: _policy(
-        f"p{n}", "latency", threshold_ms=NEVER_MS + n, upper_threshold_ms=NEVER_MS + n + 1
+    "status_code": lambda n: policy("status_code", n, status_codes=("OK",)),
+    "latency": _long,
+    "latency, upper bound": lambda n: policy(
+        "latency", n, threshold_ms=NEVER_MS + n, upper_threshold_ms=NEVER_MS + n + 1
     ),
-    "probabilistic": lambda n: _policy(f"p{n}", "probabilistic", sampling_percentage=1e-9),
-    "probabilistic, a salt each": lambda n: _policy(
-        f"p{n}", "probabilistic", sampling_percentage=1e-9, hash_salt=f"salt {n}"
-    ),
+    "span_count": lambda n: policy("span_count", n, min_spans=1000 + n),
+    "string_attribute": lambda n: policy("string_attribute", n, key="http.request.method", values=(f"no {n}",)),
+    "probabilistic": lambda n: policy("probabilistic", n, sampling_percentage=1e-9),
+    "probabilistic, a salt each": lambda n: policy("probabilistic", n, sampling_percentage=1e-9, hash_salt=f"salt {n}"),
+    "rate_limiting": lambda n: policy("rate_limiting", n, spans_per_second=1, burst_capacity=workload.SPANS_A_TRACE),
+    "and": lambda n: policy("and", n, and_sub_policy=(policy("always_sample"), _long(n))),
+    "not": lambda n: policy("not", n, not_sub_policy=policy("span_count", min_spans=1)),
+    "drop": lambda n: policy("drop", n, drop_sub_policy=(policy("always_sample"), _long(n))),
+    "composite": _composite,
     "mixed": lambda n: TYPES[("status_code", "latency", "probabilistic")[n % 3]](n),
 }
-"""Policy number n of each type; all of them say no to every trace of the workload."""
+"""Policy number n of each type; all of them say no to every trace of the workload, but that a limiter's tokens last for one."""
 
 REAL = (
-    _policy("errors", "status_code", status_codes=("ERROR",)),
-    _policy("slow", "latency", threshold_ms=5000),
-    _policy("some", "probabilistic", sampling_percentage=5.0),
+    policy("status_code", status_codes=("ERROR",)),
+    policy("latency", threshold_ms=5000),
+    policy("probabilistic", sampling_percentage=5.0),
 )
 
 
@@ -77,58 +101,43 @@ class Buffered(NamedTuple):
 
     def decide(self) -> tuple[int, int, list[bytes]]:
         """Decide all: how many traces, spans dropped, ids of the kept."""
-        done, dropped, kept = self.traces.decide(self.program, 1, 2**31 - 1, _forget, [0] * 64)
+        done, dropped, kept = self.traces.decide(self.program, 1, 2**31 - 1, _forget)
         return done, dropped, [one.trace_id for one in kept]
 
 
-def _forget(trace_id: bytes, keep: bool) -> None: ...
+def _forget(trace_id: bytes, keep: bool, note: int) -> None: ...
 
 
-def fill(kernel: Kernel, policies: Sequence[Policy], requests: Sequence[bytes]) -> Buffered:
+def fill(kernel: Kernel, policies: Sequence[PolicySettings], requests: Sequence[bytes]) -> Buffered:
     """A buffer with the spans of these requests."""
-    marks = marks_of(policies)
+    built = build(TailSampling(tuple(policies)))
     spans = kernel.Spans(facts=True)
-    traces = kernel.Traces(spans, bytes_max=BYTES_MAX, traces_max=10**6, intervals=list(marks))
+    matcher = kernel.Matcher(built.plan) if built.plan.probes else None
+    traces = kernel.Traces(spans, bytes_max=BYTES_MAX, plan=built.plan, matcher=matcher)
+    program = kernel.Program([one.node for one in built.policies], built.rules, Journal(len(policies), JOURNAL_BYTES))
+    traces.join(program)
     for request in requests:
         spans.read(request)
+        if matcher is not None:
+            matcher.read(request, spans)
         traces.add(request, 1, lambda trace_id: None)
-    return Buffered(traces, kernel.Program([policy.test(marks) for policy in policies]))
+    return Buffered(traces, program)
 
 
-def voted(policies: Sequence[Policy], requests: Sequence[bytes]) -> list[bytes]:
-    """The traces that the policies' votes keep, in order of arrival; facts by the official classes."""
-    known: dict[bytes, Facts] = {}
-    for trace_id, _, status, start, end in (fact for request in requests for fact in facts.decoded(request)):
-        was = known.get(trace_id, Facts(start_min=start))
-        first, last = min(was.start_min, start), max(was.end_max, end)
-        known[trace_id] = was._replace(
-            start_min=first,
-            end_max=last,
-            duration_max=max(was.duration_max, last - first),
-            statuses=was.statuses | 1 << status,
-        )
-    return [trace_id for trace_id, found in known.items() if decide(policies, found, trace_id).keep]
-
-
-def check(kernel: Kernel, requests: Sequence[bytes]) -> int:
-    """How many traces are kept under REAL. Raises DisagreementError unless they are those of the votes."""
-    policies = build_policies(REAL)
-    kept = fill(kernel, policies, requests).decide()[2]
-    expected = voted(policies, requests)
-    if kept != expected:
-        raise micro.DisagreementError(f"{kernel.form} keeps {len(kept)} traces, the votes {len(expected)}, or others")
-    return len(kept)
+def kept(kernel: Kernel, requests: Sequence[bytes]) -> list[bytes]:
+    """The traces that are kept under REAL."""
+    return fill(kernel, REAL, requests).decide()[2]
 
 
 def cost(kernel: Kernel, type_: str, count: int, requests: Sequence[bytes], rounds: int) -> Iterator[tuple[float, int]]:
     """(CPU nanoseconds a trace, checksum) of every round."""
-    policies = build_policies([TYPES[type_](n) for n in range(count)])
+    policies = [TYPES[type_](n) for n in range(count)]
     for _ in range(rounds):
         buffered = fill(kernel, policies, requests)
         start = time.process_time_ns()
-        traces, dropped, kept = buffered.decide()
+        traces, dropped, found = buffered.decide()
         spent = time.process_time_ns() - start
-        assert not kept
+        assert len(found) <= 1, "all but the trace that a limiter has tokens for is dropped"
         yield spent / traces, traces + dropped
 
 
@@ -156,11 +165,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = micro.arguments("CPU of a decision", argv)
     told = report.header()
     print(told)
+    few = micro.requests_of(SPANS, TINY_TRACES * workload.SPANS_A_TRACE // SPANS)
+    micro.agreed({kernel.form: crc32(b"".join(kept(kernel, few))) for kernel in micro.kernels()})
     results: list[Result] = []
     for kernel in micro.kernels():
         traces = TINY_TRACES if asked.tiny else TRACES[kernel.form]
         requests = micro.requests_of(SPANS, traces * workload.SPANS_A_TRACE // SPANS)
-        print(f"{kernel.form}: keeps {check(kernel, requests)} of {traces} traces, as the votes do", flush=True)
+        print(f"{kernel.form}: keeps {len(kept(kernel, requests))} of {traces} traces", flush=True)
         for type_ in TYPES:
             results += measure(kernel, type_, requests, asked.rounds)
     print("", table(results), "", f"checksum {sum(r.checksum for r in results)}", sep="\n")

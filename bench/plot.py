@@ -2,8 +2,9 @@
 
     .venv/bin/python -m bench.plot RESULTS.json ... [--into bench/plots]
 
-One SVG a question, for the results of bench.targets, end_to_end, balancer, sampler, growth, split and facts. Text and axes take
-the reader's colour scheme, light or dark; the lines' colours are legible on both.
+One SVG a question, for the results of bench.targets, end_to_end, balancer, sampler, growth, split and facts; of files that
+answer the same one the last counts. Text and axes take the reader's colour scheme, light or dark; the lines' colours are legible
+on both.
 """
 
 from __future__ import annotations

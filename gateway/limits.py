@@ -80,7 +80,9 @@ DUPLICATE_BYTES_MAX = 64 * MIB  # and in how many bytes; sampler.decisions says 
 OUTBOX_SHARE = 0.5  # of the budget: with so much kept and undelivered, evicting more traces is no way to find room
 BUFFER_SHARE = 0.75  # of the cgroup's or host's memory when memory_limiter names no budget
 DECIDE_AT_ONCE = 2000  # traces decided before the event loop gets its turn: 40 µs each when kept
-DECIDE_BYTES_AT_ONCE = 16 * MIB  # or of so much that is kept: a large resource is repeated for each trace that stands in it
+DECIDE_BYTES_AT_ONCE = (
+    16 * MIB
+)  # or of so much that is kept: a large resource is repeated for each trace that stands in it
 DECIDE_PAUSE = 0.1  # until deciding is tried again when the undelivered take the whole budget
 POLICIES_MAX = 1000
 MARKS_MAX = 1024  # different questions about single spans; every 64 of them are 8 bytes more for each trace

@@ -103,10 +103,38 @@ def _bad_leaves(given: settings.TailSampling, policy: PolicySettings) -> Iterato
             error.path = (*path, *error.path)
             yield error
     if not inside:
-        try:
-            build(settings.TailSampling((policy,), semantics=given.semantics))
-        except BadPolicyError as error:
-            yield error
+        yield from _bad_entries(given, policy)
+
+
+def _bad_entries(given: settings.TailSampling, policy: PolicySettings) -> Iterator[BadPolicyError]:
+    """What is wrong with a policy that holds no others: where it is an entry of a list, with each of those that follow too."""
+    first = _mistake(given, policy)
+    if first is None:
+        return
+    yield first
+    if len(first.path) > 1 and isinstance(first.path[-1], int):
+        *start, key, index = first.path
+        alike = tuple(each for each in policy.values if not isinstance(each[1], tuple))
+        for name, at, entry in _entries(policy):
+            further = _mistake(given, replace(policy, values=(*alike, (name, (entry,)))))
+            if further is not None and further.path == (*start, name, 0) and (name, at) != (key, index):
+                further.path = (*start, name, at)
+                yield further
+
+
+def _entries(policy: PolicySettings) -> Iterator[tuple[str, int, object]]:
+    """(key, index, entry) of all that stands in its lists."""
+    for name, entries in policy.values:
+        if isinstance(entries, tuple):
+            yield from ((name, at, entry) for at, entry in enumerate(entries))
+
+
+def _mistake(given: settings.TailSampling, policy: PolicySettings) -> BadPolicyError | None:
+    try:
+        build(settings.TailSampling((policy,), semantics=given.semantics))
+    except BadPolicyError as error:
+        return error
+    return None
 
 
 def _whole(reading: Reading, path: Path, block: settings.TailSampling) -> None:

@@ -6,11 +6,13 @@ gateway.net.workers', and who knows about a trace gateway.net.explain's.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import accumulate
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -26,6 +28,8 @@ from gateway.metrics import Histogram, Kind, Tally
 
 TRACE_PAGE = "/debug/trace/"
 """Where a trace is asked for: its id follows, and ?local=1 if only the process itself is to answer."""
+
+_LOGGER = logging.getLogger("tailgate.pages")
 
 Explain = Callable[[str, bool], Awaitable[tuple[int, dict[str, object]]]]
 """(what was asked for, whether only here) → HTTP status and answer: gateway.net.explain."""
@@ -168,7 +172,7 @@ class Pages:
         return app
 
     async def _runner(self, app: web.Application) -> web.AppRunner:
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, logger=_LOGGER)
         await runner.setup()
         self._runners.append(runner)
         return runner
@@ -192,6 +196,14 @@ class Pages:
         assert self._explain is not None, "the route is there for it"
         status, body = await self._explain(request.match_info["trace_id"], request.query.get("local") == "1")
         return web.json_response(body, status=status)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether it is about us: aiohttp logs what is no HTTP as an error, with a stack, and anybody could fill a disk with it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_LOGGER.addFilter(_is_ours)
 
 
 async def _answer_live(_: web.Request) -> web.Response:

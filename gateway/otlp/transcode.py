@@ -336,7 +336,7 @@ _ARRAY, _KVLIST, _BYTES = (_Heads(_ANY[name]) for name in ("array_value", "kvlis
 _LISTED = _Heads(schema.LIST_FIELDS["values"])
 _KEY, _VALUE = (_Heads(schema.KEY_VALUE_FIELDS[name]) for name in ("key", "value"))
 _REMEMBERED = 4096  # keys, and whole numbers: most come again and again
-_SHORT = 128  # characters of a text that is remembered
+_SHORT = 128  # bytes of a key that is remembered
 
 
 def _value(value: _Value, depth: int = 0) -> bytes:

@@ -8,11 +8,10 @@ from types import ModuleType
 
 import pytest
 
-from bench import decide, facts, growth, micro, ring, split
-from sampler.policy.build import build_policies
+from bench import decide, facts, growth, match, micro, ring, split
 
 
-@pytest.mark.parametrize("bench", [split, facts, decide, ring, growth], ids=lambda bench: bench.__name__)
+@pytest.mark.parametrize("bench", [split, facts, match, decide, ring, growth], ids=lambda bench: bench.__name__)
 def test_a_tiny_run_prints_a_checksum_and_writes_its_results(
     bench: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -41,8 +40,25 @@ def test_a_cost_is_that_of_an_item() -> None:
 
 @pytest.mark.parametrize("type_", decide.TYPES)
 def test_policies_that_never_keep_are_asked_to_the_last(type_: str) -> None:
-    """Every type's policies say no to every trace of the workload, so that 50 of them are 50 questions."""
+    """Every type's policies say no to every trace but one that a limiter has tokens for, so that 50 of them are 50 questions."""
     (request,) = micro.requests_of(512, 1)
-    policies = build_policies([decide.TYPES[type_](number) for number in range(3)])
-    assert decide.voted(policies, [request]) == []
-    assert decide.fill(micro.kernels()[-1], policies, [request]).decide() == (64, 512, [])
+    buffered = decide.fill(micro.kernels()[-1], [decide.TYPES[type_](number) for number in range(3)], [request])
+    done, dropped, kept = buffered.decide()
+    passed = type_ == "rate_limiting"
+    assert (done, dropped, len(kept)) == (64, 504 if passed else 512, passed)
+    votes = [64 - passed, int(passed), 0, 0, 0]  # no and keep; none drops, errs or is skipped
+    assert buffered.program.counts() == [votes] * 3
+
+
+@pytest.mark.parametrize("kind", match.KINDS)
+def test_every_kind_of_question_marks_something(kind: str) -> None:
+    """What is asked of spans in the bench is not answered no throughout, so that the forms have something to agree on."""
+    masks = match.marked(micro.kernels()[-1], kind, 5, next(match.requests()))
+    assert len(masks) == match.SPANS and any(masks)
+
+
+def test_many_values_never_come_twice() -> None:
+    """No request repeats a value of the attribute that is different on every span, so that no answer on it is remembered."""
+    made = match.requests()
+    seen = [value for request in (next(made), next(made)) for value in match.USER.findall(request)]
+    assert len(set(seen)) == 2 * match.SPANS

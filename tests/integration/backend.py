@@ -11,13 +11,19 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 
 class Backend(trace_service_pb2_grpc.TraceServiceServicer):
-    """Listens on a port of its own. `spans` maps a trace id to the bytes of its spans, in order of arrival."""
+    """Listens on a port of its own.
+
+    `spans` maps a trace id to the bytes of its spans, in order of arrival; `scopes` to the attributes of the scope that each of
+    them came in.
+    """
 
     def __init__(self) -> None:
         self.spans: dict[bytes, list[bytes]] = {}
+        self.scopes: dict[bytes, list[list[KeyValue]]] = {}
         self._lock = threading.Lock()
         self._server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self, self._server)
@@ -30,7 +36,9 @@ class Backend(trace_service_pb2_grpc.TraceServiceServicer):
         with self._lock:
             for resource_spans in request.resource_spans:
                 for scope_spans in resource_spans.scope_spans:
+                    attributes = list(scope_spans.scope.attributes)
                     for span in scope_spans.spans:
+                        self.scopes.setdefault(span.trace_id, []).append(attributes)
                         self.spans.setdefault(span.trace_id, []).append(span.SerializeToString())
         return ExportTraceServiceResponse()
 

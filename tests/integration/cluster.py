@@ -33,10 +33,7 @@ receivers: {{otlp: {{protocols: {{grpc: {{endpoint: "127.0.0.1:{grpc}"}}}}}}}}
 processors:
   tail_sampling:
     decision_wait: {wait}s
-    policies:
-      - {{name: keep-errors, type: status_code, status_code: {{status_codes: [ERROR]}}}}
-      - {{name: keep-slow, type: latency, latency: {{threshold_ms: 1000}}}}
-      - {{name: sample-normal-traffic, type: probabilistic, probabilistic: {{sampling_percentage: 5}}}}
+{tail_sampling}
 exporters: {{otlp: {{endpoint: "127.0.0.1:{backend}", tls: {{insecure: true}}, retry_on_failure: {{initial_interval: 200ms}}}}}}
 extensions:
   health_check: {{endpoint: "127.0.0.1:{health}"}}
@@ -47,12 +44,31 @@ service:
   pipelines: {{traces: {{receivers: [otlp], processors: [tail_sampling], exporters: [otlp]}}}}
 """
 
+TAIL_SAMPLING = """    policies:
+      - {name: keep-errors, type: status_code, status_code: {status_codes: [ERROR]}}
+      - {name: keep-slow, type: latency, latency: {threshold_ms: 1000}}
+      - {name: sample-normal-traffic, type: probabilistic, probabilistic: {sampling_percentage: 5}}
+"""
+
 
 class Cluster:
-    """Two balancers and three samplers unless told otherwise; everything ends with `close`."""
+    """Two balancers and three samplers unless told otherwise; everything ends with `close`.
 
-    def __init__(self, directory: Path, balancers: int = 2, samplers: int = 3) -> None:
+    `tail_sampling` is what stands in that block beside decision_wait, indented as there; `wait` is decision_wait in seconds.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        balancers: int = 2,
+        samplers: int = 3,
+        *,
+        tail_sampling: str = TAIL_SAMPLING,
+        wait: float = DECISION_WAIT,
+    ) -> None:
         self._directory = directory
+        self._tail_sampling = tail_sampling
+        self._wait = wait
         self.redis = RedisServer()
         self.redis.start()
         self.backend = Backend()
@@ -84,7 +100,8 @@ class Cluster:
             health=health,
             metrics=metrics,
             backend=self.backend.port,
-            wait=DECISION_WAIT,
+            wait=self._wait,
+            tail_sampling=self._tail_sampling,
         )
         name = f"sampler{number}"
         self.metrics[name] = metrics
@@ -122,7 +139,7 @@ class Cluster:
 
     def settle(self) -> None:
         """Wait until everything that was acknowledged is decided and exported."""
-        time.sleep(DECISION_WAIT)  # the wait itself; then what it leads to
+        time.sleep(self._wait)  # the wait itself; then what it leads to
         alive = [sampler.name for sampler in self.samplers if sampler.process.poll() is None]
         gauges = ("tailgate_buffer_traces", "tailgate_outbox_spans")
         wait_for("buffers and outboxes empty", lambda: not any(self.metric(n, g) for n in alive for g in gauges))

@@ -325,3 +325,19 @@ async def test_stopping_waits_for_nobody() -> None:
         for reader, writer in readers:
             assert await reader.read() == b""
             writer.close()
+
+
+async def test_what_is_no_http_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever sends something else than HTTP, or too long a path, is told so and leaves nothing in the log; our own bugs do."""
+
+    async def broken(text: str, local: bool) -> tuple[int, dict[str, object]]:
+        raise ArithmeticError
+
+    async with process(explain=broken) as made:
+        await made.admin.serve(HealthCheck(LOOPBACK), None)
+        (port,) = made.ports
+        for path in ("/debug/trace/" + "a" * 10_000, "/debug/trace/é"):
+            assert (await get(port, path)).status == 400
+        assert not caplog.records
+        assert (await get(port, "/debug/trace/" + "a" * 32)).status == 500
+        assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ArithmeticError]
