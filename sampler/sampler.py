@@ -203,7 +203,7 @@ class Sampler:
         """
         if waiting := self._buffer.look(trace_id):
             known = {"state": "undecided", "spans": waiting.spans, "bytes": waiting.bytes}
-            return {**known, "due_at": waiting.due_at, "due_in": max(0.0, waiting.due_at - now)}
+            return {**known, "due_at": waiting.due_at, "due_in": round(max(0.0, waiting.due_at - now), 3)}
         late = self._late_counts.of(trace_id)
         if record := self.journal.find(trace_id):
             return {"state": "decided", **self._described(record), "late_spans": late}

@@ -301,7 +301,6 @@ class Program:
     @cython.exceptval(-1000)
     def _vote(self, node: cython.int, place: cython.Py_ssize_t) -> cython.int:
         """What a node says of the row. HOT."""
-        rows: cython.ulonglong[::1] = self._rows
         op: cython.int = self._op[node]
         a: cython.longlong = self._a[node]
         start: cython.ulonglong
@@ -311,17 +310,17 @@ class Program:
         if op == _MARKED:
             return _KEEP if self._has_mark(place, a) else _NO
         if op == _LONGER_THAN:
-            lasted = rows[place + _DURATION_MAX] // _MS
+            lasted = self._rows[place + _DURATION_MAX] // _MS
             return _KEEP if lasted > a else _NO
         if op == _STATUS_IN:
-            return _KEEP if rows[place + _STATUSES] & 7 & a else _NO
+            return _KEEP if self._rows[place + _STATUSES] & 7 & a else _NO
         if op == _HASH_UPTO:
             return self._hash(node, place)
         if op == _SPANS_WITHIN:
-            lasted = rows[place + _SPANS]
+            lasted = self._rows[place + _SPANS]
             return _KEEP if a <= lasted <= self._b[node] else _NO
         if op == _LASTED:
-            start, end = rows[place + _START_MIN], rows[place + _END_MAX]
+            start, end = self._rows[place + _START_MIN], self._rows[place + _END_MAX]
             lasted = (end - start) // _MS if end > start else 0
             return _KEEP if a < lasted <= self._b[node] else _NO
         if op == _JUDGED:
@@ -334,9 +333,9 @@ class Program:
         if op == _ALWAYS:
             return _KEEP
         if op == _SPAN_TOKENS:
-            return self._limit(node, rows[place + _SPANS])
+            return self._limit(node, self._rows[place + _SPANS])
         if op == _BYTE_TOKENS:
-            return self._limit(node, rows[place + _BYTES])
+            return self._limit(node, self._rows[place + _BYTES])
         return self._combine(node, place)
 
     @cython.cfunc
@@ -515,7 +514,6 @@ class Program:
         policy: cython.int = decider if decider >= -1 else -2 - decider
         word: cython.ulonglong
         ring: cython.uchar[::1] = self._ring
-        k: cython.int
         if at + self._record > len(ring):
             if self._journal.capacity * self._record > len(ring):
                 ring = self._ring = self._journal.make_room()
@@ -531,8 +529,7 @@ class Program:
             word |= _UINT_MAX + 1
         _put64(ring, at + 32, word)
         ring[at + 37] = cause
-        for k in range(self.policies):
-            ring[at + _HEAD + k] = self._votes[k]
+        _put(ring, at + _HEAD, self._votes, self.policies)
         return 0
 
 
@@ -595,4 +592,19 @@ def _put64(data: cython.uchar[::1], at: cython.Py_ssize_t, value: cython.ulonglo
         memcpy(cython.address(data[at]), cython.address(value), 8)
     else:
         data[at : at + 8] = value.to_bytes(8, "little")
+    return 0
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(-1)
+def _put(data: cython.uchar[::1], at: cython.Py_ssize_t, value: cython.uchar[::1], size: cython.int) -> cython.int:
+    if at < 0 or at + size > len(data) or size > len(value):
+        raise IndexError("the kernel would reach past the end of its memory")
+    if size == 0:
+        return 0
+    if cython.compiled:
+        memcpy(cython.address(data[at]), cython.address(value[0]), size)
+    else:
+        data[at : at + size] = value[:size]
     return 0

@@ -16,7 +16,7 @@ import sys
 from array import array
 from collections.abc import Callable
 from hashlib import sha256
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 import cython
@@ -145,6 +145,7 @@ class Traces:
     _eager: cython.bint
     _touched: list
     _gone: cython.Py_ssize_t  # rows that were taken out and whose bucket is still to come
+    _gone_kept: cython.Py_ssize_t  # those that the last sweep had to leave
     _early_first: dict  # by bucket, as _first and _last
     _early_last: dict
     _early_buckets: list
@@ -223,7 +224,7 @@ class Traces:
         self._matcher = matcher
         self._span_marks_object, self._span_marks = None, array("Q")
         self._trace_bytes_max, self._eager = trace_bytes_max, eager
-        self._touched, self._gone = [], 0
+        self._touched, self._gone, self._gone_kept = [], 0, 0
         self._early_first, self._early_last, self._early_buckets = {}, {}, []
         self._requests = 0
         self._resource_of = array("i")
@@ -983,6 +984,8 @@ class Traces:
             if decider < 0:
                 dropped += self._rows[row * self._stride + _SPANS]
             taken += self._part_with(program, row, decider, why, remember, stamp, kept)
+        if self._gone > self.count + 2 * self._gone_kept + _CHUNK:
+            self._sweep()
         return done, dropped, kept
 
     def settle(
@@ -1018,6 +1021,8 @@ class Traces:
             self._rows[place + _STATUSES] |= _GONE
             self._gone += 1
             self._part_with(program, row, decider, why, remember, stamp, kept)
+        if self._gone > self.count + 2 * self._gone_kept + _CHUNK:
+            self._sweep()
         return done, dropped, kept
 
     @cython.cfunc
@@ -1056,6 +1061,8 @@ class Traces:
             if decider < 0:
                 dropped += self._rows[row * self._stride + _SPANS]
             self._part_with(program, row, decider, why, remember, stamp, kept)
+        if self._gone > self.count + 2 * self._gone_kept + _CHUNK:
+            self._sweep()
         return len(due), dropped, kept
 
     @cython.cfunc
@@ -1123,6 +1130,7 @@ class Traces:
             heappop(self._early_buckets)
             del self._early_first[bucket]
             del self._early_last[bucket]
+        self._rows[place + _STATUSES] &= ~_HASTENED
         if self._rows[place + _STATUSES] & _GONE:
             return -1
         self._rows[place + _STATUSES] |= _GONE
@@ -1156,6 +1164,53 @@ class Traces:
             self._free_row(row)
             return -1
         return row
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def _sweep(self) -> cython.int:
+        """Free the rows of traces that are gone, all but those that still stand among the early ones. It looks at every row, and
+        is done when more of them are gone than are not: left alone, they would fill the budget until their buckets are due."""
+        if self._due_bucket in self._first:
+            self._first[self._due_bucket] = self._due_row
+        self._due_bucket = -1
+        if self._open_last:
+            self._last[self._open_bucket] = self._open_last
+        self._open_bucket, self._open_last = -1, 0
+        for bucket in list(self._first):
+            self._sweep_bucket(bucket)
+        self._buckets = [bucket for bucket in self._buckets if bucket in self._first]
+        heapify(self._buckets)
+        self._gone_kept = self._gone
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def _sweep_bucket(self, bucket: object) -> cython.int:
+        row: cython.Py_ssize_t = self._first[bucket]
+        first: cython.Py_ssize_t = 0
+        last: cython.Py_ssize_t = 0
+        following: cython.Py_ssize_t
+        state: cython.ulonglong
+        while row:
+            following = self._rows[row * self._stride + _NEXT]
+            state = self._rows[row * self._stride + _STATUSES]
+            if state & _GONE and not state & _HASTENED:
+                self._gone -= 1
+                self._free_row(row)
+            else:
+                if last:
+                    self._rows[last * self._stride + _NEXT] = row
+                else:
+                    first = row
+                last = row
+            row = following
+        if last:
+            self._rows[last * self._stride + _NEXT] = 0
+            self._first[bucket], self._last[bucket] = first, last
+        else:
+            del self._first[bucket]
+            del self._last[bucket]
+        return 0
 
     @cython.cfunc
     def _release(self, row: cython.Py_ssize_t) -> cython.void:

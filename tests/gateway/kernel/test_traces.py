@@ -568,6 +568,38 @@ def test_a_root_brings_a_trace_forward(kernel: Kernel) -> None:
     assert store.traces.held == (0, 0) and store.traces.first_bucket() is None
 
 
+def test_rows_of_traces_decided_early_are_swept(kernel: Kernel) -> None:
+    """Traces decided long before their bucket leave their rows when there are many of them; who still waits is due in its bucket
+    and in order, and so is who comes after."""
+    store = Store(kernel, bytes_max=1 << 26)
+    waiting: dict[int, list[int]] = {10: [], 12: []}
+    number = 0
+
+    def come(traces: int, bucket: int) -> None:
+        """Every twelfth trace has no root yet."""
+        nonlocal number
+        made = []
+        for _ in range(traces):
+            number += 1
+            made.append(span(number, 1, PARENT) if number % 12 == 0 else span(number, 1))
+            if number % 12 == 0:
+                waiting[bucket].append(number)
+        add_with_root(store, wire.plain_request(*made), bucket, 3)
+
+    for _ in range(6):
+        come(1000, 10)
+        come(1000, 12)
+    assert len(store.take(bucket_max=3)) == 11_000
+    spans, size = store.traces.held
+    assert spans == 1000 and size < 1_300_000  # with the rows of all it would be 2.8 MB
+    come(600, 12)
+    assert [each.trace_id for each in store.take(bucket_max=10)] == [
+        trace_id(n) for n in range(12_001, 12_601) if n % 12
+    ] + [trace_id(n) for n in waiting[10]]
+    assert [each.trace_id for each in store.take()] == [trace_id(n) for n in waiting[12]]
+    assert store.traces.held == (0, 0) and store.traces.first_bucket() is None
+
+
 def test_a_trace_that_is_too_large_is_dropped_at_once(kernel: Kernel) -> None:
     """What measures more than the bound is dropped when the request that made it so was taken in, whoever would keep it."""
     store = Store(kernel, trace_bytes_max=300)
@@ -817,7 +849,8 @@ def test_rows_of_traces_that_went_before_their_time(kernel: Kernel) -> None:
 
 
 def test_rows_of_decided_traces_are_part_of_what_is_held(kernel: Kernel) -> None:
-    """However many traces are decided before their time, there are rows for more, and they count until that time."""
+    """However many traces are decided before their time, there are rows for more; they count until they are swept, which is
+    before there are 9,000 of them."""
     turns, most = (20, 100) if kernel.form == "pure" else (50, 1_000)
     with mock.patch.object(limits, "REQUEST_BYTES_MAX", 30_000):  # else there is room for two million beyond the budget
         store = Store(kernel, bytes_max=1 << 23)
@@ -827,7 +860,8 @@ def test_rows_of_decided_traces_are_part_of_what_is_held(kernel: Kernel) -> None
             wire.plain_request(*[span(n, 1) for n in range(turn * most, turn * most + most)]), EVER >> 20, early=turn
         )
         assert store.traces.decide(store.program, turn, most, forget)[0] == most
-        assert store.traces.held == (0, turn * most * ROW_BYTES)
+        assert store.traces.held[1] == turn * most * ROW_BYTES or 9_000 * ROW_BYTES >= store.traces.held[1]
+    assert store.traces.held[1] <= 9_000 * ROW_BYTES
     assert store.traces.decide(store.program, EVER, most, forget) == (0, 0, [])
     assert store.traces.held == (0, 0)
 
