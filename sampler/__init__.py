@@ -11,6 +11,7 @@ decisions   what was decided, for late spans and for spans sent again
 late        how many late spans single traces had
 policy/     one policy, one file; how the configuration nests them
 ottl/       conditions on spans in OpenTelemetry's own language
+w3c         what a W3C tracestate is, member by member
 tracestate  what W3C tracestate says of sampling, read and written
 randomness  the randomness that a trace brings
 stamp       why they were kept, written on kept spans
